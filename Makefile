@@ -1,0 +1,29 @@
+# Everything a newcomer runs. Needs Python 3.11 or later and make; installs the rest into .venv.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+STAMP  := $(VENV)/.installed
+
+.PHONY: help setup protos demo up test lint chaos bench clean
+
+help: ## Show what each target does
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
+
+setup: $(STAMP) ## Make .venv with the locked dependencies and the generated protobuf code
+
+$(STAMP): requirements.lock pyproject.toml hatch_build.py $(shell find protos -name '*.proto')
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "Installing the locked dependencies into $(VENV) ..."
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check --require-hashes -r requirements.lock
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check --no-build-isolation --no-deps -e .
+	@touch $@
+
+protos: setup ## Build gen/ again from protos/
+	@$(BIN)/python hatch_build.py
+
+lock: ## Resolve pyproject.toml again into requirements.lock (needs uv)
+	uv pip compile pyproject.toml --extra dev --universal --generate-hashes --no-emit-index-url \
+	    --no-header --python-version 3.11 --upgrade -o requirements.lock -q
+
+clean: ## Remove everything that was built or installed
+	rm -rf $(VENV) gen .cache
