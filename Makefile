@@ -16,10 +16,21 @@ $(STAMP): requirements.lock pyproject.toml hatch_build.py $(shell find protos -n
 	@echo "Installing the locked dependencies into $(VENV) ..."
 	@$(BIN)/python -m pip install -qq --disable-pip-version-check --require-hashes -r requirements.lock
 	@$(BIN)/python -m pip install -qq --disable-pip-version-check --no-build-isolation --no-deps -e .
-	@touch $@
+	@mkdir -p .cache && touch $@
 
 protos: setup ## Build gen/ again from protos/
 	@$(BIN)/python hatch_build.py
+
+test: setup lint ## Run every test: linters, unit, contract, integration, end to end
+	@tests/support/fetch_etcd.sh
+	$(BIN)/python -m pytest tests/unit tests/contract tests/integration tests/e2e
+
+lint: setup ## Check style, types, the direction of imports and the protobuf contract
+	$(BIN)/ruff check -q .
+	$(BIN)/ruff format -q --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache >.cache/lint-imports.log 2>&1 || (cat .cache/lint-imports.log; exit 1)
+	$(BIN)/buf lint
 
 lock: ## Resolve pyproject.toml again into requirements.lock (needs uv)
 	uv pip compile pyproject.toml --extra dev --universal --generate-hashes --no-emit-index-url \
