@@ -1,0 +1,92 @@
+"""Calling another service: request id, time limit and error translation in one place. For adapters.
+
+::
+
+    reply = await unary(stub.GetAccount, request, timeout=remaining(context))
+    async with open_call(stub.WatchTable, request) as call:      # any streaming method; without `request` to write
+        async for update in call: ...                            # leaving the block ends the call
+
+Both raise only `TgfleetError` (and CancelledError when this task itself is cancelled).
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from typing import Any, TypeVar
+
+import grpc
+
+from services.runtime.errors import Cancelled, Unavailable
+from services.runtime.request_id import call_metadata
+from services.runtime.status import from_rpc_error
+
+__all__ = ["DEFAULT_TIMEOUT", "call_metadata", "open_call", "remaining", "translated_errors", "unary"]
+
+Response = TypeVar("Response")
+
+DEFAULT_TIMEOUT = 10.0
+"""Seconds for a unary call whose caller set no deadline."""
+
+
+def remaining(
+    context: "grpc.aio.ServicerContext[Any, Any]", default: float | None = DEFAULT_TIMEOUT
+) -> float | None:
+    """Seconds until the deadline of the call being served, or `default`. Deadlines do not propagate by themselves."""
+    left: float | None = context.time_remaining()
+    return default if left is None else left
+
+
+@contextmanager
+def translated_errors() -> Iterator[None]:
+    """Turns what grpc.aio raises into the tree. Also the CancelledError that grpc.aio raises in a task that nobody
+    cancelled, when the channel is closed or the server answers CANCELLED."""
+    try:
+        yield
+    except grpc.aio.AioRpcError as error:
+        raise from_rpc_error(error) from error
+    except grpc.aio.UsageError as error:
+        raise Unavailable("The connection to a service that this needs has been closed.") from error
+    except asyncio.CancelledError as error:
+        task = asyncio.current_task()
+        if task is None or task.cancelling() > 0:
+            raise
+        raise Cancelled("The call to another service was cancelled.") from error
+
+
+async def unary(
+    method: Callable[..., Any],
+    request: Any,
+    *,
+    timeout: float | None = DEFAULT_TIMEOUT,
+    metadata: tuple[tuple[str, str], ...] = (),
+    wait_for_ready: bool | None = None,
+) -> Any:
+    """Calls a unary method of a stub. `timeout` in seconds."""
+    with translated_errors():
+        return await method(
+            request, timeout=timeout, metadata=call_metadata(*metadata), wait_for_ready=wait_for_ready
+        )
+
+
+@asynccontextmanager
+async def open_call(
+    method: Callable[..., Any],
+    request: Any = None,
+    *,
+    timeout: float | None = None,
+    metadata: tuple[tuple[str, str], ...] = (),
+    wait_for_ready: bool | None = None,
+) -> AsyncIterator[Any]:
+    """Opens a streaming call and yields grpc.aio's call object; cancels it on the way out, as `break` alone does not.
+
+    `request` is the message of a unary-stream method, or an async iterator, or None to use `call.write`.
+    """
+    arguments = () if request is None else (request,)
+    call = method(
+        *arguments, timeout=timeout, metadata=call_metadata(*metadata), wait_for_ready=wait_for_ready
+    )
+    with translated_errors():
+        try:
+            yield call
+        finally:
+            call.cancel()
