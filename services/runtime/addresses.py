@@ -1,7 +1,7 @@
 """Network addresses as settings write them. Pure; resolves nothing.
 
-`HostPort.parse("127.0.0.1:5001")`, `HostPort.parse("[::1]:0")`; `Endpoints.parse("a:1,b:2")` or `"dns:///name:port"`.
-Both are understood by `services.runtime.settings` as field types.
+`HostPort.parse("127.0.0.1:5001")`, `HostPort.parse("[::1]:0")`; `Endpoints.parse("a:1,b:2")` or
+`"dns:///name:port"`. Both are understood by `services.runtime.settings` as field types.
 """
 
 from dataclasses import dataclass
@@ -45,14 +45,14 @@ class HostPort:
 
 @dataclass(frozen=True, slots=True)
 class Endpoints:
-    """Where a service is reached: fixed addresses, or one `dns:///` name that is looked up again and again."""
+    """Where a service is reached: fixed addresses, or one `dns:///` name that is looked up again."""
 
     addresses: tuple[HostPort, ...]
     dns: str = ""
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Comma separated host:port, or one dns:///name:port. Raises ValueError with a sentence for a person."""
+        """Comma separated host:port, or one dns:///name:port. Raises ValueError with a sentence."""
         text = text.strip()
         if text.startswith("dns:///"):
             name = HostPort.parse(text.removeprefix("dns:///"))

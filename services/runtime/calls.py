@@ -3,7 +3,7 @@
 ::
 
     reply = await unary(stub.GetAccount, request, timeout=remaining(context))
-    async with open_call(stub.WatchTable, request) as call:      # any streaming method; without `request` to write
+    async with open_call(stub.WatchTable, request) as call:      # no `request`: use call.write
         async for update in call: ...                            # leaving the block ends the call
 
 Both raise only `TgfleetError` (and CancelledError when this task itself is cancelled).
@@ -31,15 +31,15 @@ DEFAULT_TIMEOUT = 10.0
 def remaining(
     context: "grpc.aio.ServicerContext[Any, Any]", default: float | None = DEFAULT_TIMEOUT
 ) -> float | None:
-    """Seconds until the deadline of the call being served, or `default`. Deadlines do not propagate by themselves."""
+    """Seconds to the deadline of the call being served, or `default`. They do not propagate by themselves."""
     left: float | None = context.time_remaining()
     return default if left is None else left
 
 
 @contextmanager
 def translated_errors() -> Iterator[None]:
-    """Turns what grpc.aio raises into the tree. Also the CancelledError that grpc.aio raises in a task that nobody
-    cancelled, when the channel is closed or the server answers CANCELLED."""
+    """Turns what grpc.aio raises into the tree. Also the CancelledError that grpc.aio raises in a task that
+    nobody cancelled, when the channel is closed or the server answers CANCELLED."""
     try:
         yield
     except grpc.aio.AioRpcError as error:
@@ -57,7 +57,7 @@ async def unary(
     method: Callable[..., Any],
     request: Any,
     *,
-    timeout: float | None = DEFAULT_TIMEOUT,
+    timeout: float | None = DEFAULT_TIMEOUT,  # noqa: ASYNC109 - becomes the deadline of the call
     metadata: tuple[tuple[str, str], ...] = (),
     wait_for_ready: bool | None = None,
 ) -> Any:
@@ -73,11 +73,11 @@ async def open_call(
     method: Callable[..., Any],
     request: Any = None,
     *,
-    timeout: float | None = None,
+    timeout: float | None = None,  # noqa: ASYNC109 - becomes the deadline of the call
     metadata: tuple[tuple[str, str], ...] = (),
     wait_for_ready: bool | None = None,
 ) -> AsyncIterator[Any]:
-    """Opens a streaming call and yields grpc.aio's call object; cancels it on the way out, as `break` alone does not.
+    """Opens a streaming call, yields grpc.aio's call object, cancels it on the way out (`break` does not).
 
     `request` is the message of a unary-stream method, or an async iterator, or None to use `call.write`.
     """

@@ -3,13 +3,14 @@
 `open_channel(target)` is cheap and connects by itself when first used; close it with `await channel.close()`.
 `target` is an `Endpoints`, or its text: comma separated `host:port`, or one `dns:///name:port`.
 
-* A frozen peer is noticed within 10 s: ping after 4 s without data, 5 s for the answer. `grpc.http2.ping_timeout_ms` is the
-  option that does it; `keepalive_timeout_ms` alone took 65 s.
+* A frozen peer is noticed within 10 s: ping after 4 s without data, 5 s for the answer.
+  `grpc.http2.ping_timeout_ms` is the option that does it; `keepalive_timeout_ms` alone took 65 s.
 * After an outage the channel is back within 2 s.
-* `health_checked=True`: of several addresses only those whose health service says SERVING get calls, so a standby that
-  answers NOT_SERVING is left alone until it leads. Needs round_robin, which is always on.
-* `retries=True`: a unary call answered UNAVAILABLE is repeated up to 3 times. Only for methods that are idempotent, as
-  all of ours are (request ids, tokens); a stream is repeated only while nothing of it has been answered.
+* `health_checked=True`: of several addresses only those whose health service says SERVING get calls, so a
+  standby that answers NOT_SERVING is left alone until it leads. Needs round_robin, which is always on.
+* `retries=True`: a unary call answered UNAVAILABLE is repeated up to 3 times. Only for methods that are
+  idempotent, as all of ours are (request ids, tokens); a stream is repeated only while nothing of it has been
+  answered.
 """
 
 import json
@@ -61,8 +62,8 @@ def open_channel(
     credentials: grpc.ChannelCredentials | None = None,
     options: Sequence[tuple[str, Any]] = (),
 ) -> grpc.aio.Channel:
-    """A channel to a service; `options` come last and win. With `wait_for_ready` calls wait for a connection until
-    their deadline instead of failing at once. Raises ValueError for a target that cannot be read."""
+    """A channel to a service; `options` come last and win. With `wait_for_ready` calls wait for a connection
+    until their deadline instead of failing at once. Raises ValueError for a target that cannot be read."""
     endpoints = target if isinstance(target, Endpoints) else Endpoints.parse(_as_text(target))
     config = service_config(health_checked=health_checked, retries=retries, wait_for_ready=wait_for_ready)
     merged = [*_OPTIONS, ("grpc.service_config", config), *options]
@@ -85,8 +86,9 @@ def service_config(*, health_checked: bool, retries: bool, wait_for_ready: bool)
 def grpc_target(endpoints: Endpoints) -> str:
     """gRPC's name for the endpoints.
 
-    gRPC takes several addresses only as numbers and of one family. So host names in a *list* are looked up here, once, and
-    IPv4 addresses are written as IPv6 when both occur. Use `dns:///` for a name whose addresses change.
+    gRPC takes several addresses only as numbers and of one family. So host names in a *list* are looked up
+    here, once, and IPv4 addresses are written as IPv6 when both occur. Use `dns:///` for a name whose
+    addresses change.
     """
     if endpoints.dns:
         return endpoints.dns
@@ -99,7 +101,7 @@ def grpc_target(endpoints: Endpoints) -> str:
 
 
 def _resolve(address: HostPort) -> HostPort:
-    """The first IPv4 address of the host, else its first IPv6 one; the name itself when it cannot be looked up now."""
+    """The first IPv4 address of the host, else its first IPv6 one. Raises ValueError if there is none."""
     try:
         found = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)
     except OSError as error:

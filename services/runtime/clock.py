@@ -1,9 +1,10 @@
-"""Clocks that are right about deadlines. `asyncio`'s clock stands still while a machine is suspended; a fence must not.
+"""Clocks that are right about deadlines: a fence must not stand still while a machine is suspended.
 
-* `SystemClock().monotonic()` counts seconds, also those asleep: CLOCK_BOOTTIME on Linux; CLOCK_MONOTONIC_RAW on macOS,
-  which is mach_continuous_time there (CLOCK_UPTIME_RAW, Python's time.monotonic(), is the one that stops).
-* `FenceClock` measures from a mark by the larger of that clock and elapsed wall time (DESIGN section 3: "a wrong fence is
-  harmless, a missed one is not")::
+* `SystemClock().monotonic()` counts seconds, also those asleep: CLOCK_BOOTTIME on Linux; CLOCK_MONOTONIC_RAW
+  on macOS, which is mach_continuous_time there (CLOCK_UPTIME_RAW, Python's time.monotonic(), is the one that
+  stops).
+* `FenceClock` measures from a mark by the larger of that clock and elapsed wall time (DESIGN section 3: "a
+  wrong fence is harmless, a missed one is not")::
 
       fence = FenceClock(SystemClock())
       mark = fence.mark()                      # before the renewal is *sent*

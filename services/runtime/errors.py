@@ -1,4 +1,4 @@
-"""The one exception tree of tgfleet. It must not know gRPC, SQL, etcd or Telegram: adapters translate into it.
+"""The one exception tree of tgfleet. It knows no gRPC, SQL, etcd or Telegram: adapters translate into it.
 
 ::
 
@@ -18,8 +18,9 @@
     ├── Internal             our mistake; the log knows more under metadata["incident"]
     └── SettingsError        the environment is wrong; printed at start, exit code 2 (never crosses gRPC)
 
-Every error has a `reason` that a program can match (UPPER_SNAKE, at most 63 characters, as google.rpc.ErrorInfo
-asks) and a sentence for a person. Neither may hold a secret. `services.runtime.status` maps the tree to gRPC and back.
+Every error has a `reason` that a program can match (UPPER_SNAKE, at most 63 characters, as
+google.rpc.ErrorInfo asks) and a sentence for a person. Neither may hold a secret. `services.runtime.status`
+maps the tree to gRPC and back.
 """
 
 from collections.abc import Mapping
@@ -139,7 +140,7 @@ class DeadlineExceeded(TgfleetError):
 
 
 class Cancelled(TgfleetError):
-    """The other side gave the call up. Not asyncio.CancelledError: this one reports somebody else's cancelling."""
+    """The other side gave the call up. Not asyncio.CancelledError, which is about a task of ours."""
 
     code = "CANCELLED"
     default_reason = "CANCELLED"

@@ -1,7 +1,7 @@
-"""The one server interceptor: for all four kinds of call it translates errors, logs, counts, times and names the request.
+"""The one server interceptor: translates errors, logs, counts and times all four kinds of call.
 
-It goes outermost (`ServiceServer` puts it first), so that what other interceptors raise is translated as well.
-Handlers just raise from `services.runtime.errors`. Facts of grpc.aio that this file exists for:
+It goes outermost (`ServiceServer` puts it first), so that what other interceptors raise is translated as
+well. Handlers just raise from `services.runtime.errors`. Facts of grpc.aio that this file exists for:
 
 * what escapes a handler reaches the client as `UNKNOWN: Unexpected <class>: message`, so nothing may escape;
 * `context.abort` raises, and exactly that exception object must come out again;
@@ -10,21 +10,21 @@ Handlers just raise from `services.runtime.errors`. Facts of grpc.aio that this 
 """
 
 import asyncio
-import functools
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from contextlib import aclosing
 from inspect import isasyncgenfunction
 from typing import Any, NoReturn, TypeAlias
 
 import grpc
 from google.protobuf.message import DecodeError
+from prometheus_client import Counter
 
 from services.runtime import metrics
-from services.runtime.errors import InvalidArgument, Unimplemented
+from services.runtime.errors import InvalidArgument, TgfleetError, Unimplemented
 from services.runtime.logs import get_logger
 from services.runtime.request_id import HEADER, accept_request_id, set_request_id
-from services.runtime.status import DETAILS_KEY, as_tgfleet_error, pick_error, to_status
+from services.runtime.status import DETAILS_KEY, as_tgfleet_error, leaf_errors, to_status
 
 _log = get_logger("rpc")
 _QUIET_PREFIXES = ("/grpc.health.", "/grpc.reflection.")
@@ -68,24 +68,24 @@ class ServerInterceptor(grpc.aio.ServerInterceptor):
 def _wrap(method: str, handler: Handler) -> Handler:
     if handler.request_streaming and handler.response_streaming:
         return grpc.stream_stream_rpc_method_handler(
-            _guard(method, _streaming(handler.stream_stream)),
+            _Guard(method, _streaming(handler.stream_stream)).run,
             _strict(handler.request_deserializer),
             handler.response_serializer,
         )
     if handler.request_streaming:
         return grpc.stream_unary_rpc_method_handler(
-            _guard(method, _answering(handler.stream_unary, handler.response_serializer)),
+            _Guard(method, _answering(handler.stream_unary, handler.response_serializer)).run,
             _strict(handler.request_deserializer),
             None,
         )
     if handler.response_streaming:
         return grpc.unary_stream_rpc_method_handler(
-            _guard(method, _streaming(handler.unary_stream)),
+            _Guard(method, _streaming(handler.unary_stream)).run,
             _lenient(handler.request_deserializer),
             handler.response_serializer,
         )
     return grpc.unary_unary_rpc_method_handler(
-        _guard(method, _answering(handler.unary_unary, handler.response_serializer)),
+        _Guard(method, _answering(handler.unary_unary, handler.response_serializer)).run,
         _lenient(handler.request_deserializer),
         None,
     )
@@ -93,94 +93,100 @@ def _wrap(method: str, handler: Handler) -> Handler:
 
 def _answering(behaviour: Behaviour, serialize: Callable[[Any], bytes] | None) -> Behaviour:
     """A handler with one answer, serialised inside so that an answer of the wrong type is caught too."""
-    if serialize is None:
-        return behaviour
 
-    async def answer(request: Any, context: Context) -> bytes:
-        return serialize(await behaviour(request, context))
+    async def answer(request: Any, context: Context) -> Any:
+        if request is _MALFORMED:
+            raise _malformed_request()
+        response = await behaviour(request, context)
+        return response if serialize is None else serialize(response)
 
     return answer
 
 
 def _streaming(behaviour: Callable[[Any, Context], Any]) -> Behaviour:
-    """Both styles of streaming handler as one that writes; a generator is closed at once when the call ends."""
-    if not isasyncgenfunction(_unwrap_partial(behaviour)):
-        return behaviour
+    """Both styles of streaming handler as one that writes; a generator is closed when the call ends."""
+    is_generator = isasyncgenfunction(behaviour)
 
     async def stream(request: Any, context: Context) -> None:
-        responses: AsyncIterator[Any] = behaviour(request, context)
-        async with aclosing(responses):  # type: ignore[type-var]
+        if request is _MALFORMED:
+            raise _malformed_request()
+        if not is_generator:
+            await behaviour(request, context)
+            return
+        async with aclosing(behaviour(request, context)) as responses:
             async for response in responses:
                 await context.write(response)
 
     return stream
 
 
-def _unwrap_partial(behaviour: Any) -> Any:
-    while isinstance(behaviour, functools.partial):
-        behaviour = behaviour.func
-    return behaviour
+class _Guard:
+    """Everything that surrounds the handler of one method."""
 
+    def __init__(self, method: str, behaviour: Behaviour) -> None:
+        self._method = method
+        self._behaviour = behaviour
+        self._quiet = method.startswith(_QUIET_PREFIXES)
+        self._observe = metrics.RPC_DURATION.labels(method).observe
+        self._counters: dict[str, Counter] = {}
 
-def _guard(method: str, behaviour: Behaviour) -> Behaviour:
-    quiet = method.startswith(_QUIET_PREFIXES)
-    observe = metrics.RPC_DURATION.labels(method).observe
-    counters: dict[str, Any] = {}
-
-    def finish(code: str, seconds: float) -> None:
-        child = counters.get(code)
-        if child is None:
-            child = counters[code] = metrics.RPC_REQUESTS.labels(method, code)
-        child.inc()
-        observe(seconds)
-        write = _log.debug if quiet else _log.info
-        write("call", method=method, code=code, ms=round(seconds * 1000, 2))
-
-    async def guarded(request: Any, context: Context) -> Any:
+    async def run(self, request: Any, context: Context) -> Any:
         request_id = accept_request_id(context.invocation_metadata())
         set_request_id(request_id)
         context.set_trailing_metadata(((HEADER, request_id),))
         started = time.perf_counter()
         code = "CANCELLED"
         try:
-            if request is _MALFORMED:
-                raise _malformed_request()
-            response = await behaviour(request, context)
+            response = await self._behaviour(request, context)
             code = _name(context.code())
         except asyncio.CancelledError as error:
             if _is_own_cancellation():
                 raise
-            await _abort(context, request_id, error)
-        except Exception as error:
-            picked = pick_error(error)
-            if isinstance(picked, grpc.aio.AbortError):
-                code = _name(context.code())
-                raise picked  # the handler has sent its status itself
-            if isinstance(picked, grpc.aio.BaseError):
-                raise picked  # the call is over for grpc: nobody is left to tell
+            await _abort(context, request_id, as_tgfleet_error(error))
+        except Exception as error:  # noqa: BLE001 - the boundary: nothing may pass it untranslated
+            over = _already_over(error, context)
+            if over is not None:
+                code = _name(context.code(), default=code)
+                raise over from None
             known = as_tgfleet_error(error)
             code = known.code
             await _abort(context, request_id, known)
         else:
             return response
         finally:
-            finish(code, time.perf_counter() - started)
+            self._finish(code, time.perf_counter() - started)
 
-    return guarded
+    def _finish(self, code: str, seconds: float) -> None:
+        counter = self._counters.get(code)
+        if counter is None:
+            counter = self._counters[code] = metrics.RPC_REQUESTS.labels(self._method, code)
+        counter.inc()
+        self._observe(seconds)
+        write = _log.debug if self._quiet else _log.info
+        write("call", method=self._method, code=code, ms=round(seconds * 1000, 2))
 
 
-async def _abort(context: Context, request_id: str, error: BaseException) -> NoReturn:
+def _already_over(error: Exception, context: Context) -> BaseException | None:
+    """The exception that grpc wants to see when a status was sent already or nobody is left to get one."""
+    for leaf in leaf_errors(error):
+        gone = isinstance(leaf, grpc.aio.BaseError) and not isinstance(leaf, grpc.aio.UsageError)
+        if gone or context.done():
+            return leaf
+    return None
+
+
+async def _abort(context: Context, request_id: str, error: TgfleetError) -> NoReturn:
     """Ends the call with the error's rich status; raises the AbortError that grpc insists on seeing."""
     status = to_status(error)
     details = ((DETAILS_KEY, status.SerializeToString()), (HEADER, request_id))
     await context.abort(_CODES[status.code], status.message, details)
 
 
-def _name(code: grpc.StatusCode | int | None) -> str:
-    """The name of a code that a handler may have set on its context; none means OK."""
+def _name(code: grpc.StatusCode | int | None, default: str = "OK") -> str:
+    """The name of the code that a handler may have set on its context."""
     if isinstance(code, grpc.StatusCode):
         return code.name
-    return _CODES[code].name if code in _CODES else "OK"
+    return _CODES[code].name if code in _CODES else default
 
 
 def _is_own_cancellation() -> bool:
@@ -190,7 +196,7 @@ def _is_own_cancellation() -> bool:
 
 
 def _lenient(parse: Callable[[bytes], Any] | None) -> Callable[[bytes], Any] | None:
-    """A parser whose failure is reported by the handler's wrapper: unary requests are parsed before it runs."""
+    """A parser whose failure the guard reports: unary requests are parsed before it runs."""
     if parse is None:
         return None
 
@@ -230,4 +236,4 @@ async def _unknown_method(_request: Any, _context: Context) -> None:
 
 
 # Works on the wire for any kind of call, as it answers before reading.
-_UNKNOWN_METHOD: Handler = grpc.stream_stream_rpc_method_handler(_guard("unknown", _unknown_method))
+_UNKNOWN_METHOD: Handler = grpc.stream_stream_rpc_method_handler(_Guard("unknown", _unknown_method).run)

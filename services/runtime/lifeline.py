@@ -1,14 +1,14 @@
 """How children die with their supervisor, even one killed with -9, and tell it when they serve.
 
-A supervisor keeps the write end of a pipe and gives the read end to its children; when it dies, however it dies, the
-kernel closes the pipe and the children see the end of file. Works on Linux and macOS.
+A supervisor keeps the write end of a pipe and gives the read end to its children; when it dies, however it
+dies, the kernel closes the pipe and the children see the end of file. Works on Linux and macOS.
 
 Parent::
 
     with Lifeline() as lifeline:                     # keep it open as long as the children shall live
         ready = ReadyPipe()
         Popen(..., pass_fds=[lifeline.fd, ready.fd], env={**env, **lifeline.environ, **ready.environ})
-        ready.close_child_end(); info = await ready.read(timeout=20)
+        ready.close_child_end(); info = await ready.read(limit=20)
 
 Child: `process.run` watches the lifeline; `ServiceServer.serve` calls `announce_ready`.
 """
@@ -69,14 +69,14 @@ class ReadyPipe:
         os.close(self.fd)
         self.fd = -1
 
-    async def read(self, timeout: float) -> dict[str, Any] | None:
-        """What the child announced, or None if it died or `timeout` seconds passed before. Closes the pipe."""
+    async def read(self, limit: float) -> dict[str, Any] | None:
+        """What the child announced, or None if it died or `limit` seconds passed. Closes the pipe."""
         reader = asyncio.StreamReader()
         transport, _ = await asyncio.get_running_loop().connect_read_pipe(
             lambda: asyncio.StreamReaderProtocol(reader), os.fdopen(self._read_end, "rb", 0)
         )
         try:
-            async with asyncio.timeout(timeout):
+            async with asyncio.timeout(limit):
                 line = await reader.readline()
         except TimeoutError:
             return None
@@ -86,7 +86,7 @@ class ReadyPipe:
 
 
 def announce_ready(info: Mapping[str, Any], environ: Mapping[str, str] = os.environ) -> None:
-    """Writes one JSON line to the supervisor, if there is one; `ServiceServer.serve` does it. Only the first call counts."""
+    """Writes one JSON line to the supervisor, if there is one. Only the first call counts."""
     fd = _take_fd(READY_FD, environ)
     if fd is None:
         return
@@ -99,13 +99,13 @@ def announce_ready(info: Mapping[str, Any], environ: Mapping[str, str] = os.envi
 
 
 def watch_lifeline(on_end: Callable[[], None], environ: Mapping[str, str] = os.environ) -> None:
-    """Calls `on_end` (from a thread) when the supervisor is gone, and ends the process hard `HARD_EXIT_AFTER` later.
+    """Calls `on_end` (from a thread) when the supervisor is gone; `HARD_EXIT_AFTER` later the process ends.
 
     A thread, not the event loop: it must work while the loop is stuck.
     """
     fd = _take_fd(LIFELINE_FD, environ)
     if fd is not None:
-        os.set_inheritable(fd, False)
+        os.set_inheritable(fd, False)  # noqa: FBT003 - takes no keyword
         threading.Thread(target=_wait_for_end, args=(fd, on_end), name="lifeline", daemon=True).start()
 
 

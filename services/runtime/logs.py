@@ -1,10 +1,11 @@
-"""Structured logs that cannot print secrets. `set_up_logs` once per process; `get_logger("registry.leases")` anywhere.
+"""Structured logs that cannot print secrets: `set_up_logs` once per process, `get_logger("a.b")` anywhere.
 
-Everything goes through one chain to stderr: our structlog events, records of the standard library's `logging` (pyrogram, grpc,
-sqlalchemy, alembic), tracebacks of uncaught exceptions in the main thread, other threads and the garbage collector. The
-last step before rendering is `redact_value`, over every key and value and over traceback texts. Local variables are never shown.
+Everything goes through one chain to stderr: our structlog events, records of the standard library's `logging`
+(pyrogram, grpc, sqlalchemy, alembic), tracebacks of uncaught exceptions in the main thread, other threads and
+the garbage collector. The last step before rendering is `redact_value`, over every key and value and over
+traceback texts. Local variables are never shown.
 
-Log an event name in plain words and the facts as keys: `log.info("lease granted", auth_key_id=..., worker_id=...)`.
+Log an event name in plain words and the facts as keys: `log.info("lease granted", worker_id=...)`.
 """
 
 import json

@@ -1,7 +1,8 @@
-"""Prometheus metrics: the registry of this process, the figures of every RPC, and the endpoint that serves them.
+"""Prometheus metrics: this process's registry, the figures of every RPC, the endpoint that serves them.
 
-Make your own with `counter`, `gauge`, `histogram` (they live in `REGISTRY`; labels must have few values and never an
-account's name or a secret). `MetricsServer` answers `GET /metrics` on the event loop, without threads.
+Make your own with `counter`, `gauge`, `histogram` (they live in `REGISTRY`; labels must have few values and
+never an account's name or a secret). `MetricsServer` answers `GET /metrics` on the event loop, without
+threads.
 """
 
 import asyncio
@@ -86,7 +87,7 @@ class MetricsServer:
 
 
 async def _read_request_line(reader: asyncio.StreamReader) -> bytes:
-    """The first line of a request, its headers consumed. Raises ValueError for a line or header block too long."""
+    """The first line of a request, its headers consumed. Raises ValueError when either is too long."""
     request_line = await reader.readline()
     for _ in range(_MAX_HEADER_LINES):
         if (await reader.readline()).strip() == b"":

@@ -1,18 +1,20 @@
 """From `python -m services.x` to a running event loop, and from a signal to an exit code.
 
-`sys.exit(run("registry", Settings, main))` with `async def main(settings: Settings, life: Lifecycle) -> None`. `run`
+`sys.exit(run("registry", Settings, main))` with
+`async def main(settings: Settings, life: Lifecycle) -> None`. `run`
 
 * loads `RuntimeSettings` and the service's own settings; bad ones print one sentence to stderr, exit code 2;
 * sets up logs and uvloop where it exists, the metrics endpoint, the signals and the lifeline (`lifeline.py`);
-* runs `main` until it returns. SIGTERM, SIGINT and a lost supervisor set `life.stop_requested`; a second signal sets
-  `life.hurry`; a third one ends the process at once (exit code 130).
-* runs the `life.on_stop` hooks in the order they were registered, each with a time limit, whether `main` succeeded or not.
+* runs `main` until it returns. SIGTERM, SIGINT and a lost supervisor set `life.stop_requested`; a second
+  signal sets `life.hurry`; a third one ends the process at once (exit code 130).
+* runs the `life.on_stop` hooks in the order they were registered, each with a time limit, whether `main`
+  succeeded or not.
 
 Exit code 0 after a clean stop, 1 when `main`, an owned task or `life.fail` failed, 2 for settings.
 """
 
 import asyncio
-import contextlib
+import importlib.util
 import os
 import signal
 import sys
@@ -63,10 +65,10 @@ class RuntimeSettings:
 class Lifecycle:
     """The life of one process, as its parts see it.
 
-    `stop_requested`: a signal came (or `request_stop` was called); whoever runs the process should wind it up.
-    `stopping`: health says NOT_SERVING already; response streams and loops that watch this event end now.
-    `hurry`: a second signal came; grace periods are over.
-    `tasks`: owner of background tasks; one that fails stops the process.
+    * `stop_requested`: a signal came, or `request_stop` was called; whoever runs the process winds it up.
+    * `stopping`: health says NOT_SERVING already; response streams and loops that watch this event end now.
+    * `hurry`: a second signal came; grace periods are over.
+    * `tasks`: owner of background tasks; one that fails stops the process.
     """
 
     def __init__(self, settings: RuntimeSettings | None = None) -> None:
@@ -103,7 +105,7 @@ class Lifecycle:
             try:
                 async with asyncio.timeout(_HOOK_LIMIT_HURRIED if self.hurry.is_set() else limit):
                     await hook()
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001 - the next hook must still run
                 _log.error("stop hook failed", hook=name, exc_info=error)
                 self.failure = self.failure or error
 
@@ -159,7 +161,7 @@ async def _live(name: str, common: RuntimeSettings, main: Callable[[Lifecycle], 
     except TgfleetError as error:
         _log.error("cannot go on", reason=error.reason, detail=error.message, exc_info=error)
         life.fail(error)
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - the end of the process, told in the log and the exit code
         _log.critical("failed", exc_info=error)
         life.fail(error)
     finally:
@@ -172,15 +174,12 @@ async def _live(name: str, common: RuntimeSettings, main: Callable[[Lifecycle], 
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
-    with contextlib.suppress(ImportError):
-        import uvloop
-
-        return uvloop.new_event_loop
-    return None
+    """uvloop's event loop where uvloop is installed, else asyncio's own."""
+    return importlib.import_module("uvloop").new_event_loop if importlib.util.find_spec("uvloop") else None
 
 
 def _complain(name: str, error: SettingsError) -> int:
-    print(f"{name}: {redact_text(error.message)}", file=sys.stderr)
+    sys.stderr.write(f"{name}: {redact_text(error.message)}\n")
     return EXIT_USAGE
 
 
@@ -190,5 +189,5 @@ def _usage(name: str, settings_type: type[Any], arguments: Sequence[str]) -> int
     for row in [*describe(settings_type), *describe(RuntimeSettings)]:
         default = f" [{row.default}]" if row.default else ""
         lines += [f"  {row.env}{default}", f"      {row.meaning}"]
-    print("\n".join(lines), file=sys.stdout if wants_help else sys.stderr)
+    (sys.stdout if wants_help else sys.stderr).write("\n".join(lines) + "\n")
     return 0 if wants_help else EXIT_USAGE

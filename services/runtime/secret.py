@@ -6,7 +6,7 @@ T = TypeVar("T")
 
 
 class Secret(Generic[T]):
-    """Wraps a password, token or api hash: repr, str and format show bullets, comparing works, pickling is refused."""
+    """Wraps a password, token or api hash: repr, str and format show bullets, pickling is refused."""
 
     __slots__ = ("_value",)
 

@@ -8,10 +8,12 @@
     # or by hand, in tests:
     async with ServiceServer("x", HostPort("127.0.0.1", 0), Lifecycle()) as server: server.address
 
-Order of a stop (STYLE.md): health NOT_SERVING; `life.stopping` is set, which streams watch; running calls get the grace;
-then the hooks registered with `life.on_stop`, in their order: clients, last events, leases, channels, database.
+Order of a stop (STYLE.md): health NOT_SERVING; `life.stopping` is set, which streams watch; running calls get
+the grace; then the hooks registered with `life.on_stop`, in their order: clients, last events, leases,
+channels, database.
 
-A standby calls `await server.set_serving(serving=False)` before `start` and `set_serving(serving=True)` when it leads.
+A standby calls `await server.set_serving(serving=False)` before `start` and `set_serving(serving=True)` when
+it leads.
 """
 
 import asyncio
@@ -64,8 +66,8 @@ class ServiceServer:
         credentials: grpc.ServerCredentials | None = None,
         options: Sequence[tuple[str, Any]] = (),
     ) -> None:
-        """`interceptors` run inside of ours (errors they raise are translated). Reflection is on by default only on
-        a loopback address."""
+        """`interceptors` run inside of ours (errors they raise are translated). Reflection is on by default
+        only on a loopback address."""
         self.name = name
         self.address = listen
         self._life = life

@@ -1,7 +1,7 @@
 """Every `TGFLEET_` name that any service reads: a name outside of this set stops the start.
 
-Services share one environment and do not import each other, so the list stands here. Append yours; a test compares the
-set with the union of all services' settings classes.
+Services share one environment and do not import each other, so the list stands here. Append yours; a test
+compares the set with the union of all services' settings classes.
 """
 
 ALL_NAMES: frozenset[str] = frozenset(

@@ -13,9 +13,9 @@
 
     settings = load(Settings, os.environ)
 
-Types: str, int, float, bool, Path, timedelta (`500ms`, `15s`, `30m`, `2h`, `1d`), HostPort, Endpoints, Enum, Literal,
-`tuple[T, ...]` (comma separated), `T | None` (unset or empty is None), `Secret[str]`. The name is TGFLEET_ and the field's,
-unless `env` says otherwise. `describe(cls)` gives the rows of the settings table.
+Types: str, int, float, bool, Path, timedelta (`500ms`, `15s`, `30m`, `2h`, `1d`), HostPort, Endpoints, Enum,
+Literal, `tuple[T, ...]` (comma separated), `T | None` (unset or empty is None), `Secret[str]`. The name is
+TGFLEET_ and the field's, unless `env` says otherwise. `describe(cls)` gives the rows of the settings table.
 """
 
 import ast
@@ -59,7 +59,7 @@ class SettingRow:
 def setting(
     default: Any = MISSING, *, env: str | None = None, minimum: Any = None, maximum: Any = None
 ) -> Any:
-    """A dataclass field with its environment name and bounds (both inclusive). Without a default it is required."""
+    """A dataclass field with its environment name and bounds (inclusive); required without a default."""
     metadata = {"env": env, "minimum": minimum, "maximum": maximum}
     if default is MISSING:
         return dataclasses.field(metadata=metadata)
@@ -75,7 +75,7 @@ def load(cls: type[S], environ: Mapping[str, str], *, known: Iterable[str] = ALL
 
 
 def refuse_unknown(environ: Mapping[str, str], known: Iterable[str]) -> None:
-    """Raises SettingsError for the first TGFLEET_ name that no service reads, with the likely name if one is near."""
+    """Raises SettingsError for the first TGFLEET_ name that no service reads, and the likely name."""
     names = frozenset(known)
     for name in sorted(environ):
         if name.startswith(PREFIX) and name not in names:

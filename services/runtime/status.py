@@ -1,9 +1,11 @@
 """The one pair of functions between the exception tree and gRPC. The only file that knows google.rpc details.
 
-* `to_status(error) -> google.rpc.Status`, always with ErrorInfo (reason, domain `tgfleet`, metadata), BadRequest when a
-  field is named, RetryInfo when there is a time to retry. What is not a `TgfleetError` becomes INTERNAL with a neutral
-  sentence and an incident id under which the log has the traceback. Texts pass `redact_text` on the way out.
-* `from_rpc_error(error) -> TgfleetError` for a `grpc.aio.AioRpcError` of ours, of another gRPC server, or made by grpc itself.
+* `to_status(error) -> google.rpc.Status`, always with ErrorInfo (reason, domain `tgfleet`, metadata),
+  BadRequest when a field is named, RetryInfo when there is a time to retry. What is not a `TgfleetError`
+  becomes INTERNAL with a neutral sentence and an incident id under which the log has the traceback. Texts
+  pass `redact_text` on the way out.
+* `from_rpc_error(error) -> TgfleetError` for a `grpc.aio.AioRpcError` of ours, of another gRPC server, or
+  made by grpc itself.
 """
 
 import asyncio
@@ -53,11 +55,11 @@ _CLASSES: dict[grpc.StatusCode, type[TgfleetError]] = {
 
 # Sentences for statuses that carry no details of ours: grpc's own texts name addresses and internals.
 _PLAIN = {
-    grpc.StatusCode.UNAVAILABLE: "A service that this needs cannot be reached right now; try again in a moment.",
-    grpc.StatusCode.DEADLINE_EXCEEDED: "The call was not answered in the time allowed; whether it took effect is unknown.",
+    grpc.StatusCode.UNAVAILABLE: "A service that this needs cannot be reached now; try again in a moment.",
+    grpc.StatusCode.DEADLINE_EXCEEDED: "No answer came in time; whether the call took effect is unknown.",
     grpc.StatusCode.CANCELLED: "The call was cancelled by the other side.",
     grpc.StatusCode.UNIMPLEMENTED: "The service that was called does not know this method.",
-    grpc.StatusCode.RESOURCE_EXHAUSTED: "The service that was called refused: a message was too large or a limit is reached.",
+    grpc.StatusCode.RESOURCE_EXHAUSTED: "The service that was called refused: too large, or too many.",
 }
 _PLAIN_OTHER = "A service that this needs answered with an error that it did not explain."
 
@@ -68,13 +70,13 @@ def grpc_code(error: TgfleetError) -> grpc.StatusCode:
 
 
 def pick_error(error: BaseException) -> BaseException:
-    """The error that speaks for a TaskGroup's ExceptionGroup: the first of ours, else the first; others unchanged."""
-    leaves = list(_leaves(error))
+    """The error that speaks for a TaskGroup's ExceptionGroup: the first of ours, else the first."""
+    leaves = leaf_errors(error)
     return next((leaf for leaf in leaves if isinstance(leaf, TgfleetError)), leaves[0])
 
 
 def as_tgfleet_error(error: BaseException) -> TgfleetError:
-    """The error itself, or for anything unknown an `Internal` that tells nothing, logged under an incident id."""
+    """The error itself, or for anything unknown an `Internal` that tells nothing, logged as an incident."""
     picked = pick_error(error)
     if isinstance(picked, TgfleetError):
         return picked
@@ -167,7 +169,8 @@ def _detail(status: status_pb2.Status | None, kind: type[M]) -> M | None:
     return None
 
 
-def _leaves(error: BaseException) -> list[BaseException]:
+def leaf_errors(error: BaseException) -> list[BaseException]:
+    """The error itself, or what an ExceptionGroup holds, however deep."""
     if not isinstance(error, BaseExceptionGroup):
         return [error]
-    return [leaf for inner in error.exceptions for leaf in _leaves(inner)]
+    return [leaf for inner in error.exceptions for leaf in leaf_errors(inner)]

@@ -1,7 +1,7 @@
 """Background tasks that belong to somebody: their failure is never lost, their end is always awaited.
 
-* `TaskOwner`: spawn tasks; the first that fails is reported to `on_failure` (usually `life.fail`, which stops the process);
-  `close()` cancels all and waits, within a limit.
+* `TaskOwner`: spawn tasks; the first that fails is reported to `on_failure` (usually `life.fail`, which stops
+  the process); `close()` cancels all and waits, within a limit.
 * `cancel_and_wait(task, limit)` and `backoff(attempt, base, cap, rng)`.
 """
 
@@ -20,7 +20,7 @@ DEFAULT_LIMIT = 5.0
 
 
 class TaskOwner:
-    """Owns background tasks. Use as `async with TaskOwner(life.fail) as tasks:` or call `close()` yourself."""
+    """Owns background tasks. `async with TaskOwner(life.fail) as tasks:`, or call `close()` yourself."""
 
     def __init__(self, on_failure: Callable[[BaseException], None], limit: float = DEFAULT_LIMIT) -> None:
         self._on_failure = on_failure
@@ -62,7 +62,7 @@ class TaskOwner:
 
 
 async def cancel_and_wait(*tasks: asyncio.Task[Any], limit: float = DEFAULT_LIMIT) -> bool:
-    """Cancels the tasks and waits until they are done, at most `limit` seconds. False if one would not end (logged)."""
+    """Cancels the tasks and waits until they are done, at most `limit` seconds; False if one is left."""
     running = [task for task in tasks if not task.done() and task is not asyncio.current_task()]
     for task in running:
         task.cancel()
