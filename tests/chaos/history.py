@@ -1,0 +1,71 @@
+"""One history: a fleet of real processes, a seed, some faults one after another or at once, and the judge's word.
+
+The judge is the test data centre's journal: what connections and requests it saw, not what the fleet says of itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tests.chaos.faults import FAULTS
+from tests.support.fleet import Client, Fleet, eventually
+from tests.support.telegram import new_accounts, violations
+from tgfleet.gateway.v1 import fleet_pb2
+
+ACCOUNTS = 8
+RECOVERY = 60.0
+"""Within so many seconds after the last fault every account must run again (T = 2 s, S = 1 s; backoff included)."""
+
+
+@dataclass
+class Report:
+    """What happened in a history."""
+
+    seed: int
+    faults: list[str] = field(default_factory=list)
+    recovered_after: float = 0.0
+    requests: int = 0
+
+
+async def run_history(seed: int, directory: Path, first: str | None = None) -> Report:
+    """Live through the history of this seed (its first fault may be named). Fails when a key was used twice at once, or
+    when not every account runs at the end."""
+    rng = random.Random(seed)
+    report = Report(seed)
+    settings = {"TGFLEET_CRASH_WINDOW": "1s", "TGFLEET_PROBE_INTERVAL": "1s"}
+    async with Fleet(directory, workers=2, schedulers=2, settings=settings) as fleet:
+        async with fleet.control() as control:
+            sessions = await new_accounts(control, ACCOUNTS)
+        async with fleet.client() as client:
+            await client.import_sessions({name: account.session for name, account in sessions.items()})
+            await client.start_all()
+            await _live_through(fleet, rng, report, first)
+            began = asyncio.get_running_loop().time()
+            await eventually(lambda: _all_running(client), RECOVERY, f"every account runs again (seed {seed}: {report.faults})")
+            report.recovered_after = asyncio.get_running_loop().time() - began
+        async with fleet.control() as control:
+            verdict = await violations(control)
+        report.requests = verdict.requests
+        assert not verdict.sentences, f"seed {seed}, {report.faults}: " + "; ".join(verdict.sentences)
+        assert verdict.requests > ACCOUNTS, "the journal is empty: the judge has seen nothing"
+    return report
+
+
+async def _live_through(fleet: Fleet, rng: random.Random, report: Report, first: str | None) -> None:
+    names = [first or rng.choice(sorted(FAULTS)), *rng.choices(sorted(FAULTS), k=rng.randint(1, 2))]
+    for name in names:
+        others = [rng.choice(sorted(FAULTS))] if rng.random() < 0.25 else []
+        # Two faults at once, but never two that fight over the same process.
+        together = {name, *others}
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(FAULTS[each](fleet, random.Random(rng.random()))) for each in sorted(together)]
+        report.faults += [task.result() for task in tasks]
+        await asyncio.sleep(rng.uniform(0, 2))
+
+
+async def _all_running(client: Client) -> bool:
+    status = await client.status()
+    return len(status) == ACCOUNTS and all(a.state == fleet_pb2.SESSION_STATE_RUNNING for a in status.values())
