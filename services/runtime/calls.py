@@ -22,6 +22,7 @@ from services.runtime.status import from_rpc_error
 
 __all__ = ["DEFAULT_TIMEOUT", "call_metadata", "open_call", "remaining", "translated_errors", "unary"]
 
+Request = TypeVar("Request")
 Response = TypeVar("Response")
 
 DEFAULT_TIMEOUT = 10.0
@@ -54,13 +55,13 @@ def translated_errors() -> Iterator[None]:
 
 
 async def unary(
-    method: Callable[..., Any],
-    request: Any,
+    method: "grpc.aio.UnaryUnaryMultiCallable[Request, Response]",
+    request: Request,
     *,
     timeout: float | None = DEFAULT_TIMEOUT,  # noqa: ASYNC109 - becomes the deadline of the call
     metadata: tuple[tuple[str, str], ...] = (),
     wait_for_ready: bool | None = None,
-) -> Any:
+) -> Response:
     """Calls a unary method of a stub. `timeout` in seconds."""
     with translated_errors():
         return await method(

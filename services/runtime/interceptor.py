@@ -23,11 +23,12 @@ from prometheus_client import Counter
 from services.runtime import metrics
 from services.runtime.errors import InvalidArgument, TgfleetError, Unimplemented
 from services.runtime.logs import get_logger
-from services.runtime.request_id import HEADER, accept_request_id, set_request_id
+from services.runtime.request_id import HEADER, accept_request_id, current_request_id, set_request_id
 from services.runtime.status import DETAILS_KEY, as_tgfleet_error, leaf_errors, to_status
 
 _log = get_logger("rpc")
 _QUIET_PREFIXES = ("/grpc.health.", "/grpc.reflection.")
+_UNKNOWN = "unknown"
 _CODES: dict[int, grpc.StatusCode] = {code.value[0]: code for code in grpc.StatusCode}
 
 Handler = Any  # grpc.RpcMethodHandler, whose stubs know only synchronous handlers
@@ -54,7 +55,11 @@ class ServerInterceptor(grpc.aio.ServerInterceptor):
         handler_call_details: grpc.HandlerCallDetails,
     ) -> Handler:
         method: str = handler_call_details.method
-        handler = await continuation(handler_call_details)
+        set_request_id(accept_request_id(handler_call_details.invocation_metadata))
+        try:
+            handler = await continuation(handler_call_details)
+        except Exception as error:  # noqa: BLE001 - what an inner interceptor refuses is told like any error
+            return self._refusal(method, error)
         if handler is None:
             return _UNKNOWN_METHOD
         known = self._wrapped.get(method)
@@ -63,6 +68,15 @@ class ServerInterceptor(grpc.aio.ServerInterceptor):
         wrapped = _wrap(method, handler)
         self._wrapped[method] = (handler, wrapped)
         return wrapped
+
+    def _refusal(self, method: str, error: Exception) -> Handler:
+        """A handler of any kind that fails at once. Methods nobody has called well are counted as one."""
+
+        async def refuse(_request: Any, _context: Context) -> None:
+            raise error
+
+        label = method if method in self._wrapped else _UNKNOWN
+        return grpc.stream_stream_rpc_method_handler(_Guard(label, refuse).run)
 
 
 def _wrap(method: str, handler: Handler) -> Handler:
@@ -131,8 +145,7 @@ class _Guard:
         self._counters: dict[str, Counter] = {}
 
     async def run(self, request: Any, context: Context) -> Any:
-        request_id = accept_request_id(context.invocation_metadata())
-        set_request_id(request_id)
+        request_id = current_request_id()
         context.set_trailing_metadata(((HEADER, request_id),))
         started = time.perf_counter()
         code = "CANCELLED"
@@ -236,4 +249,4 @@ async def _unknown_method(_request: Any, _context: Context) -> None:
 
 
 # Works on the wire for any kind of call, as it answers before reading.
-_UNKNOWN_METHOD: Handler = grpc.stream_stream_rpc_method_handler(_Guard("unknown", _unknown_method).run)
+_UNKNOWN_METHOD: Handler = grpc.stream_stream_rpc_method_handler(_Guard(_UNKNOWN, _unknown_method).run)

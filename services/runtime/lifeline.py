@@ -14,6 +14,7 @@ Child: `process.run` watches the lifeline; `ServiceServer.serve` calls `announce
 """
 
 import asyncio
+import contextlib
 import json
 import os
 import threading
@@ -98,7 +99,7 @@ def announce_ready(info: Mapping[str, Any], environ: Mapping[str, str] = os.envi
         os.close(fd)
 
 
-def watch_lifeline(on_end: Callable[[], None], environ: Mapping[str, str] = os.environ) -> None:
+def watch_lifeline(on_end: Callable[[], object], environ: Mapping[str, str] = os.environ) -> None:
     """Calls `on_end` (from a thread) when the supervisor is gone; `HARD_EXIT_AFTER` later the process ends.
 
     A thread, not the event loop: it must work while the loop is stuck.
@@ -109,13 +110,14 @@ def watch_lifeline(on_end: Callable[[], None], environ: Mapping[str, str] = os.e
         threading.Thread(target=_wait_for_end, args=(fd, on_end), name="lifeline", daemon=True).start()
 
 
-def _wait_for_end(fd: int, on_end: Callable[[], None]) -> None:
+def _wait_for_end(fd: int, on_end: Callable[[], object]) -> None:
     while os.read(fd, 1):
         pass
     timer = threading.Timer(HARD_EXIT_AFTER, os._exit, args=(HARD_EXIT_CODE,))
     timer.daemon = True
     timer.start()
-    on_end()
+    with contextlib.suppress(RuntimeError):  # the event loop is closed: the process is ending already
+        on_end()
 
 
 _taken: set[str] = set()

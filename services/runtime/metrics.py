@@ -13,6 +13,7 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from prometheus_client.platform_collector import PlatformCollector
 
 from services.runtime.addresses import HostPort
+from services.runtime.errors import SettingsError
 
 REGISTRY = CollectorRegistry()
 ProcessCollector(registry=REGISTRY)
@@ -56,8 +57,14 @@ class MetricsServer:
         self._server: asyncio.Server | None = None
 
     async def start(self) -> HostPort:
-        """Raises OSError when the address cannot be listened on."""
-        self._server = await asyncio.start_server(self._serve, self._listen.host, self._listen.port)
+        """Raises SettingsError when the address cannot be listened on."""
+        try:
+            self._server = await asyncio.start_server(self._serve, self._listen.host, self._listen.port)
+        except OSError as error:
+            raise SettingsError(
+                f"TGFLEET_METRICS_LISTEN: cannot listen on {self._listen} ({error.strerror})",
+                reason="CANNOT_LISTEN",
+            ) from error
         return HostPort(self._listen.host, self._server.sockets[0].getsockname()[1])
 
     async def stop(self) -> None:

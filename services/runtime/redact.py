@@ -37,7 +37,8 @@ _URL_PASSWORD = re.compile(r"""(://[^\s/:@'"]*):[^\s'"]*@""")
 _BEARER = re.compile(r"""([Bb]earer\s+)[^\s'"]+""")
 _ASSIGNED = re.compile(
     r"""((?<!lease_)(?<!page_)(?<!fencing_)(?:password|passwd|passphrase|secret|token|api_?hash|"""
-    r"""session_?string|auth_?key|phone_?code|phone_?code_?hash|login_?code|master_?key|private_?key)["']?\s*[=:]\s*)"""
+    r"""session_?string|auth_?key|phone_?code|phone_?code_?hash|login_?code|master_?key|private_?key)"""
+    r"""["']?\s*[=:]\s*)"""
     r"""(?:"[^"]*"|'[^']*'|[^\s"',;&)\]}]+)""",
     re.IGNORECASE,
 )

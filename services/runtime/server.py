@@ -29,9 +29,9 @@ from services.runtime.addresses import HostPort
 from services.runtime.channels import MAX_MESSAGE_BYTES
 from services.runtime.errors import SettingsError
 from services.runtime.interceptor import ServerInterceptor
+from services.runtime.lifecycle import Lifecycle
 from services.runtime.lifeline import announce_ready
 from services.runtime.logs import get_logger
-from services.runtime.process import Lifecycle
 
 _log = get_logger("runtime.server")
 

@@ -35,6 +35,7 @@ from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_
 
 from services.runtime.addresses import Endpoints, HostPort
 from services.runtime.errors import SettingsError
+from services.runtime.redact import redact_text
 from services.runtime.secret import Secret
 from services.runtime.setting_names import ALL_NAMES
 
@@ -130,7 +131,7 @@ def _value(field: dataclasses.Field[Any], hint: Any, environ: Mapping[str, str])
         value = _parse(hint, text)
         _check_bounds(field, value)
     except ValueError as error:
-        shown = "" if _is_secret(hint) else f" (it is {text[:80]!r})"
+        shown = "" if _is_secret(hint) else f" (it is {redact_text(text)[:80]!r})"
         raise SettingsError(f"{name} has a bad value: {error}{shown}", reason="BAD_SETTING") from None
     return value
 
