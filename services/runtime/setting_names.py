@@ -11,6 +11,17 @@ ALL_NAMES: frozenset[str] = frozenset(
         "TGFLEET_LOG_LEVEL",
         "TGFLEET_METRICS_LISTEN",
         "TGFLEET_SHUTDOWN_GRACE",
+        # gateway (those of the other services it calls are shared with them)
+        "TGFLEET_GATEWAY_LISTEN",
+        "TGFLEET_REGISTRY_ENDPOINTS",
+        "TGFLEET_SCHEDULER_ENDPOINTS",
+        "TGFLEET_REFLECTION",
+        "TGFLEET_FLEET_CALL_TIMEOUT",
+        # the tgfleet command (admin)
+        "TGFLEET_GATEWAY",
+        "TGFLEET_TOKEN",
+        "TGFLEET_TOKEN_FILE",
+        "TGFLEET_DATA",
         # between a supervisor and its children; not for people
         "TGFLEET_LIFELINE_FD",
         "TGFLEET_READY_FD",

@@ -1,0 +1,68 @@
+"""Composition root of the gateway: settings -> channels -> adapters -> use cases -> server."""
+
+import sys
+
+from services.gateway.adapters.reachability import watch_reachability
+from services.gateway.adapters.registry import GrpcRegistry
+from services.gateway.adapters.scheduler import GrpcScheduler
+from services.gateway.domain.forms import MAX_REQUEST_BYTES
+from services.gateway.handlers.authentication import Authenticator
+from services.gateway.interceptor import AuthenticationInterceptor
+from services.gateway.servicer import AccountServicer, FleetServicer, TokenServicer
+from services.gateway.settings import Settings
+from services.runtime.channels import open_channel
+from services.runtime.clock import SystemClock
+from services.runtime.process import Lifecycle, run
+from services.runtime.server import ServiceServer
+from tgfleet.gateway.v1.account_pb2_grpc import add_AccountServiceServicer_to_server
+from tgfleet.gateway.v1.fleet_pb2_grpc import add_FleetServiceServicer_to_server
+from tgfleet.gateway.v1.token_pb2_grpc import add_TokenServiceServicer_to_server
+
+_INNER_MESSAGE_BYTES = 64 * 1024 * 1024
+"""Between services; a request that the gateway takes always fits with what is wrapped around it."""
+_SLACK_BYTES = 1024 * 1024
+"""The transport takes a little more than we do, so that an oversized import is told its field and not just
+cut off."""
+
+
+async def main(settings: Settings, life: Lifecycle) -> None:
+    """Serves until the process is told to stop."""
+    sizes = (
+        ("grpc.max_receive_message_length", _INNER_MESSAGE_BYTES),
+        ("grpc.max_send_message_length", _INNER_MESSAGE_BYTES),
+    )
+    registry_channel = open_channel(settings.registry, health_checked=True, options=sizes)
+    scheduler_channel = open_channel(settings.scheduler, health_checked=True, options=sizes)
+    registry, scheduler = GrpcRegistry(registry_channel), GrpcScheduler(scheduler_channel)
+    authenticator = Authenticator(registry, SystemClock())
+    server = ServiceServer(
+        "gateway",
+        settings.listen,
+        life,
+        reflection_enabled=settings.reflection,
+        interceptors=(AuthenticationInterceptor(authenticator),),
+        options=(
+            ("grpc.max_receive_message_length", MAX_REQUEST_BYTES + _SLACK_BYTES),
+            ("grpc.max_send_message_length", _INNER_MESSAGE_BYTES),
+        ),
+    )
+    server.add(
+        add_FleetServiceServicer_to_server,
+        FleetServicer(scheduler, registry, authenticator, life.stopping, settings.fleet_call_timeout),
+    )
+    server.add(add_AccountServiceServicer_to_server, AccountServicer(registry))
+    server.add(add_TokenServiceServicer_to_server, TokenServicer(registry))
+
+    async def report(reachable: bool) -> None:  # noqa: FBT001 - the watcher's only fact
+        await server.set_serving(serving=reachable)
+
+    await server.set_serving(serving=False)  # until a registry is reached
+    life.tasks.spawn(watch_reachability(registry_channel, report), name="registry reachability")
+    life.on_stop(life.tasks.close, name="background tasks")
+    life.on_stop(scheduler_channel.close, name="scheduler channel")
+    life.on_stop(registry_channel.close, name="registry channel")
+    await server.serve()
+
+
+if __name__ == "__main__":
+    sys.exit(run("gateway", Settings, main))

@@ -1,0 +1,105 @@
+"""Lets callers in. Asks the registry at most once per token and few seconds, and never more than a few things
+at once."""
+
+import asyncio
+from collections.abc import Sequence
+from contextlib import suppress
+from contextvars import ContextVar
+from dataclasses import dataclass
+
+from services.gateway.domain.credentials import (
+    EXPIRED,
+    TOKEN_MISSING,
+    Caller,
+    Refusal,
+    fingerprint,
+    is_expired,
+    read_bearer,
+)
+from services.gateway.domain.roles import REQUIRED_ROLES, Role
+from services.gateway.domain.token_cache import TokenCache
+from services.gateway.ports import TokenAuthority
+from services.runtime.clock import Clock
+from services.runtime.errors import PermissionDenied, Unauthenticated, Unavailable
+from services.runtime.secret import Secret
+
+_QUESTIONS_AT_ONCE = 32
+"""Unknown tokens that are asked about at the same time; others wait, so that a flood of them is the gateway's
+problem and not the registry's."""
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """Who makes the call that is being served."""
+
+    caller: Caller
+    secret: Secret[str]
+
+    @property
+    def sees_texts(self) -> bool:
+        """Whether the caller may read messages."""
+        return self.caller.role >= Role.OPERATOR
+
+
+current_session: ContextVar[Session] = ContextVar("tgfleet_gateway_session")
+
+
+class Authenticator:
+    """Knows who calls and what they may do."""
+
+    def __init__(self, authority: TokenAuthority, clock: Clock) -> None:
+        self._authority = authority
+        self._clock = clock
+        self._cache = TokenCache()
+        self._turns = asyncio.Semaphore(_QUESTIONS_AT_ONCE)
+
+    async def admit(self, method: str, authorization: Sequence[str]) -> Session:
+        """The session for a call of a full method name. Raises Unauthenticated (TOKEN_MISSING, TOKEN_INVALID,
+        TOKEN_EXPIRED), PermissionDenied (ROLE_TOO_LOW, METHOD_CLOSED), Unavailable (REGISTRY_UNAVAILABLE)."""
+        secret = read_bearer(authorization)
+        if isinstance(secret, Refusal):
+            raise _unauthenticated(secret)
+        session = Session(await self._caller(secret), Secret(secret))
+        _check_role(session.caller, method)
+        return session
+
+    async def recheck(self, session: Session) -> None:
+        """Raises Unauthenticated when the token has stopped working since, Unavailable when that is not
+        known."""
+        await self._caller(session.secret.reveal())
+
+    async def _caller(self, secret: str) -> Caller:
+        key = fingerprint(secret)
+        verdict = self._cache.get(key, self._clock.monotonic())
+        if verdict is None:
+            verdict = await self._ask(key, secret)
+        if isinstance(verdict, Caller) and is_expired(verdict, self._clock.wall()):
+            verdict = EXPIRED
+        if isinstance(verdict, Refusal):
+            raise _unauthenticated(verdict)
+        return verdict
+
+    async def _ask(self, key: bytes, secret: str) -> Caller | Refusal:
+        async with self._turns:
+            verdict = self._cache.get(key, self._clock.monotonic())  # another call may have asked meanwhile
+            if verdict is None:
+                verdict = await self._authority.verify(secret)
+                self._cache.put(key, verdict, self._clock.monotonic())
+        return verdict
+
+
+def _check_role(caller: Caller, method: str) -> None:
+    needed = REQUIRED_ROLES.get(method)
+    if needed is None:
+        raise PermissionDenied("This method is open to nobody.", reason="METHOD_CLOSED")
+    if caller.role < needed:
+        raise PermissionDenied(
+            f"This call needs the role {needed.name.lower()}; the token has {caller.role.name.lower()}.",
+            reason="ROLE_TOO_LOW",
+            metadata={"needed_role": needed.name, "role": caller.role.name},
+        )
+
+
+def _unauthenticated(refusal: Refusal) -> Unauthenticated:
+    metadata = {"metadata_key": "authorization"} if refusal.reason == TOKEN_MISSING else {}
+    return Unauthenticated(refusal.sentence, reason=refusal.reason, metadata=metadata)

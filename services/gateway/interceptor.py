@@ -1,0 +1,49 @@
+"""Authentication of every call, before its request is even parsed. Runs inside of the runtime's interceptor.
+
+It must raise nothing itself: what escapes `intercept_service` never reaches the runtime's translation. A
+refused call gets a handler that does nothing but raise."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any, NoReturn
+
+import grpc
+
+from services.gateway.domain.roles import is_open
+from services.gateway.handlers.authentication import Authenticator, current_session
+from services.runtime.errors import TgfleetError
+from services.runtime.request_id import accept_request_id, set_request_id
+
+Handler = Any  # grpc.RpcMethodHandler, whose stubs know only synchronous handlers
+
+
+class AuthenticationInterceptor(grpc.aio.ServerInterceptor):
+    """Puts the caller's session into `current_session`, in whose task the handler then runs."""
+
+    def __init__(self, authenticator: Authenticator) -> None:
+        self._authenticator = authenticator
+
+    async def intercept_service(
+        self,
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Handler | None]],
+        handler_call_details: grpc.HandlerCallDetails,
+    ) -> Handler | None:
+        handler = await continuation(handler_call_details)
+        method: str = handler_call_details.method
+        if handler is None or is_open(method):
+            return handler
+        metadata = handler_call_details.invocation_metadata
+        set_request_id(accept_request_id(metadata))  # the question to the registry carries the caller's id
+        values = [str(value) for key, value in metadata or () if key == "authorization"]
+        try:
+            current_session.set(await self._authenticator.admit(method, values))
+        except TgfleetError as error:
+            return _refusal(error)
+        return handler
+
+
+def _refusal(error: TgfleetError) -> Handler:
+    async def refuse(_request: Any, _context: object) -> NoReturn:
+        raise error
+
+    # Works on the wire for any kind of call, as it answers before reading.
+    return grpc.stream_stream_rpc_method_handler(refuse)
