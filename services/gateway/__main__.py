@@ -27,6 +27,12 @@ cut off."""
 
 async def main(settings: Settings, life: Lifecycle) -> None:
     """Serves until the process is told to stop."""
+    server = await build(settings, life)
+    await server.serve()
+
+
+async def build(settings: Settings, life: Lifecycle) -> ServiceServer:
+    """The gateway's server, wired and not started; `life` closes what belongs to it."""
     sizes = (
         ("grpc.max_receive_message_length", _INNER_MESSAGE_BYTES),
         ("grpc.max_send_message_length", _INNER_MESSAGE_BYTES),
@@ -61,7 +67,7 @@ async def main(settings: Settings, life: Lifecycle) -> None:
     life.on_stop(life.tasks.close, name="background tasks")
     life.on_stop(scheduler_channel.close, name="scheduler channel")
     life.on_stop(registry_channel.close, name="registry channel")
-    await server.serve()
+    return server
 
 
 if __name__ == "__main__":
