@@ -1,0 +1,1 @@
+"""What the test data centre knows and decides; imports the standard library and itself only."""

@@ -1,0 +1,1 @@
+"""MTProto from the server's side: framing, key exchange, envelopes, links."""

@@ -12,6 +12,9 @@ from os import urandom
 
 from pyrogram.crypto import aes
 
+_HEAD = 32
+"""Bytes before the body: salt (8), session id (8), message id (8), sequence number (4), length (4)."""
+_MIN_PADDING, _MAX_PADDING = 12, 1024
 _CLIENT, _SERVER = 0, 8  # the offset `x` of the key derivation, by who sends
 
 
@@ -20,8 +23,8 @@ class EnvelopeError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Inbound:
-    """One decrypted packet of a client."""
+class Message:
+    """One message in the clear, of a client or for one."""
 
     salt: int
     session_id: bytes
@@ -35,35 +38,35 @@ def auth_key_id(auth_key: bytes) -> bytes:
     return sha1(auth_key).digest()[-8:]  # noqa: S324 - the protocol says SHA1
 
 
-def open_packet(packet: bytes, auth_key: bytes) -> Inbound:
+def open_packet(packet: bytes, auth_key: bytes) -> Message:
     """Decrypt what a client sent; raises EnvelopeError when it does not check out."""
     msg_key, cipher = packet[8:24], packet[24:]
-    if len(cipher) < 48 or len(cipher) % 16:
+    if len(cipher) < _HEAD + _MIN_PADDING or len(cipher) % 16:
         raise EnvelopeError("packet is cut short")
     data = aes.ige256_decrypt(cipher, *_derive(auth_key, msg_key, _CLIENT))
     if sha256(auth_key[88:120] + data).digest()[8:24] != msg_key:
         raise EnvelopeError("message key does not match the content")
     length = int.from_bytes(data[28:32], "little")
-    if length % 4 or not 12 <= len(data) - 32 - length <= 1024:
+    if length % 4 or not _MIN_PADDING <= len(data) - _HEAD - length <= _MAX_PADDING:
         raise EnvelopeError("message length and padding do not match")
-    return Inbound(
+    return Message(
         salt=int.from_bytes(data[:8], "little", signed=True),
         session_id=data[8:16],
         msg_id=int.from_bytes(data[16:24], "little"),
         seq_no=int.from_bytes(data[24:28], "little"),
-        body=data[32 : 32 + length],
+        body=data[_HEAD : _HEAD + length],
     )
 
 
-def seal_packet(auth_key: bytes, salt: int, session_id: bytes, msg_id: int, seq_no: int, body: bytes) -> bytes:
+def seal_packet(auth_key: bytes, message: Message) -> bytes:
     """Encrypt one message for a client."""
     data = (
-        salt.to_bytes(8, "little", signed=True)
-        + session_id
-        + msg_id.to_bytes(8, "little")
-        + seq_no.to_bytes(4, "little")
-        + len(body).to_bytes(4, "little")
-        + body
+        message.salt.to_bytes(8, "little", signed=True)
+        + message.session_id
+        + message.msg_id.to_bytes(8, "little")
+        + message.seq_no.to_bytes(4, "little")
+        + len(message.body).to_bytes(4, "little")
+        + message.body
     )
     data += urandom(-(len(data) + 12) % 16 + 12)
     msg_key = sha256(auth_key[96:128] + data).digest()[8:24]

@@ -10,6 +10,11 @@ from __future__ import annotations
 import zlib
 from typing import Protocol
 
+_WORD = 4
+_LONG = 0x7F
+"""Abridged: a length byte with this value says that three more follow."""
+_FULL_OVERHEAD = 12
+"""Full: length, sequence number and checksum."""
 MAX_PACKET = 1 << 24
 """Longest packet a client may send, in bytes; Telegram's own limit is of this order (16 MiB)."""
 
@@ -36,16 +41,16 @@ class Abridged:
         if not buffer:
             return None
         head, words = 1, buffer[0] & 0x7F  # the top bit asks for a quick ack, which is optional
-        if words == 0x7F:
-            if len(buffer) < 4:
+        if words == _LONG:
+            if len(buffer) < _WORD:
                 return None
             head, words = 4, int.from_bytes(buffer[1:4], "little")
-        return _take(buffer, head, words * 4)
+        return _take(buffer, head, words * _WORD)
 
     def frame(self, packet: bytes) -> bytes:
         """See Framing."""
-        words = len(packet) // 4
-        head = bytes([words]) if words < 0x7F else b"\x7f" + words.to_bytes(3, "little")
+        words = len(packet) // _WORD
+        head = bytes([words]) if words < _LONG else b"\x7f" + words.to_bytes(3, "little")
         return head + packet
 
 
@@ -54,7 +59,7 @@ class Intermediate:
 
     def cut(self, buffer: bytearray) -> bytes | None:
         """See Framing."""
-        if len(buffer) < 4:
+        if len(buffer) < _WORD:
             return None
         return _take(buffer, 4, int.from_bytes(buffer[:4], "little") & 0x7FFFFFFF)
 
@@ -71,10 +76,10 @@ class Full:
 
     def cut(self, buffer: bytearray) -> bytes | None:
         """See Framing."""
-        if len(buffer) < 4:
+        if len(buffer) < _WORD:
             return None
         length = int.from_bytes(buffer[:4], "little")
-        if length < 12:
+        if length < _FULL_OVERHEAD:
             raise FramingError(f"a full packet of {length} bytes")
         whole = _take(buffer, 0, length)
         if whole is None:
@@ -85,17 +90,19 @@ class Full:
 
     def frame(self, packet: bytes) -> bytes:
         """See Framing."""
-        body = (len(packet) + 12).to_bytes(4, "little") + self._sent.to_bytes(4, "little") + packet
+        body = (
+            (len(packet) + _FULL_OVERHEAD).to_bytes(4, "little") + self._sent.to_bytes(4, "little") + packet
+        )
         self._sent += 1
         return body + zlib.crc32(body).to_bytes(4, "little")
 
 
 def detect(buffer: bytearray) -> Framing | None:
-    """The framing that the first bytes announce (taken off `buffer`), or None while too few came."""
+    """The framing that the first bytes announce (it takes them off), or None while too few came."""
     if buffer[:1] == b"\xef":
         del buffer[:1]
         return Abridged()
-    if len(buffer) < 4:
+    if len(buffer) < _WORD:
         return None
     if buffer[:4] == b"\xee\xee\xee\xee":
         del buffer[:4]

@@ -12,13 +12,13 @@ from io import BytesIO
 from os import urandom
 from typing import Any
 
-from pyrogram import raw
 from pyrogram.crypto import aes
 from pyrogram.crypto.prime import CURRENT_DH_PRIME
 from pyrogram.raw.core import TLObject
 
-from .reading import UnreadableError, read_object
-from .rsakey import RsaKey
+from services.testdc.mtproto.reading import UnreadableError, read_object
+from services.testdc.mtproto.rsakey import RsaKey
+from services.testdc.tl import raw
 
 _P, _Q = 1244159563, 1558201013
 """Two primes of four bytes each. They only slow a client down, so the same pair serves all."""
@@ -45,7 +45,7 @@ class Handshake:
         self.salt = 0
         """First server salt of the new key."""
 
-    def step(self, packet: bytes, now: float) -> TLObject:
+    def step(self, packet: bytes, now: float) -> Any:
         """Answer one plain packet; `now` is the wall clock in seconds. Raises HandshakeError."""
         try:
             query = read_object(packet[_HEADER:])
@@ -59,7 +59,7 @@ class Handshake:
             return self._finish(query)
         raise HandshakeError(f"{type(query).__name__} is no step of the key exchange")
 
-    def _offer(self, query: Any) -> TLObject:
+    def _offer(self, query: Any) -> Any:
         self._nonce = query.nonce
         self._server_nonce = _signed(urandom(16))
         return raw.types.ResPQ(
@@ -69,7 +69,7 @@ class Handshake:
             server_public_key_fingerprints=[self._key.fingerprint],
         )
 
-    def _parameters(self, query: Any, now: float) -> TLObject:
+    def _parameters(self, query: Any, now: float) -> Any:
         if (query.nonce, query.server_nonce) != (self._nonce, self._server_nonce):
             raise HandshakeError("the nonces are not those of this exchange")
         inner = self._inner_data(query.encrypted_data)
@@ -94,7 +94,7 @@ class Handshake:
             encrypted_answer=aes.ige256_encrypt(data, *self._aes),
         )
 
-    def _finish(self, query: Any) -> TLObject:
+    def _finish(self, query: Any) -> Any:
         if not self._new_nonce or len(query.encrypted_data) % 16:
             raise HandshakeError("set_client_DH_params came out of turn")
         inner = TLObject.read(BytesIO(aes.ige256_decrypt(query.encrypted_data, *self._aes)[20:]))
@@ -110,7 +110,7 @@ class Handshake:
 
     def _inner_data(self, cipher: bytes) -> Any:
         plain = self._key.decrypt_raw(cipher)
-        for data in (plain[21:], plain[20:], _undo_rsa_pad(plain)):
+        for data in (plain[21:], _undo_rsa_pad(plain)):
             try:
                 inner = TLObject.read(BytesIO(data))
             except (KeyError, ValueError, IndexError):
@@ -125,9 +125,9 @@ class Handshake:
         return a + b[:12], b[12:] + c + new[:4]
 
 
-def plain_packet(answer: TLObject, msg_id: int) -> bytes:
+def plain_packet(answer: Any, msg_id: int) -> bytes:
     """An unencrypted packet, as the exchange uses them."""
-    body = answer.write()
+    body = bytes(answer.write())
     return bytes(8) + msg_id.to_bytes(8, "little") + len(body).to_bytes(4, "little") + body
 
 

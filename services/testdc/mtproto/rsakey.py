@@ -40,10 +40,10 @@ def make_key() -> RsaKey:
 
 
 def load_key(private_pem: bytes) -> RsaKey:
-    """The key kept in a PEM; raises ValueError when it is none."""
+    """The key kept in a PEM; raises ValueError or TypeError when it is none."""
     key = serialization.load_pem_private_key(private_pem, password=None)
     if not isinstance(key, rsa.RSAPrivateKey):
-        raise ValueError("the kept key of the test data centre is no RSA key")
+        raise TypeError("the kept key of the test data centre is no RSA key")
     return _wrap(key)
 
 

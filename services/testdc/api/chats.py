@@ -1,0 +1,69 @@
+"""Looking at basic groups and channels."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from services.testdc.api.inputs import channel_of
+from services.testdc.api.registry import Call, method
+from services.testdc.domain.errors import TelegramError
+from services.testdc.domain.peers import Peer, PeerKind
+from services.testdc.tl import raw
+
+
+@method(raw.functions.messages.GetChats)
+def get_chats(call: Call, query: Any) -> Any:
+    """Basic groups of the caller by id."""
+    groups = [call.world.group_of(call.me.user_id, Peer(PeerKind.CHAT, chat_id)) for chat_id in query.id]
+    return raw.types.messages.Chats(chats=[call.present.group(group) for group in groups])
+
+
+@method(raw.functions.channels.GetChannels)
+def get_channels(call: Call, query: Any) -> Any:
+    """Channels by id; those that the caller cannot address are left out."""
+    found = []
+    for given in query.id:
+        try:
+            found.append(call.present.channel(channel_of(call, given)))
+        except TelegramError:
+            continue
+    return raw.types.messages.Chats(chats=found)
+
+
+@method(raw.functions.messages.GetFullChat)
+def get_full_chat(call: Call, query: Any) -> Any:
+    """A basic group with its members."""
+    group = call.world.group_of(call.me.user_id, Peer(PeerKind.CHAT, query.chat_id))
+    members = [
+        raw.types.ChatParticipantCreator(user_id=member)
+        if member == group.creator_id
+        else raw.types.ChatParticipant(user_id=member, inviter_id=group.creator_id, date=group.date)
+        for member in sorted(group.members)
+    ]
+    full = raw.types.ChatFull(
+        id=group.chat_id,
+        about="",
+        participants=raw.types.ChatParticipants(chat_id=group.chat_id, participants=members, version=1),
+        notify_settings=raw.types.PeerNotifySettings(),
+    )
+    people = call.present.people([group.peer, *(Peer(PeerKind.USER, member) for member in group.members)])
+    return raw.types.messages.ChatFull(full_chat=full, **people)
+
+
+@method(raw.functions.channels.GetFullChannel)
+def get_full_channel(call: Call, query: Any) -> Any:
+    """A channel with its counts."""
+    channel = channel_of(call, query.channel)
+    full = raw.types.ChannelFull(
+        id=channel.channel_id,
+        about="",
+        read_inbox_max_id=channel.read.get(call.me.user_id, 0),
+        read_outbox_max_id=channel.box.last_id,
+        unread_count=max(channel.box.last_id - channel.read.get(call.me.user_id, 0), 0),
+        chat_photo=raw.types.PhotoEmpty(id=0),
+        notify_settings=raw.types.PeerNotifySettings(),
+        bot_info=[],
+        pts=channel.box.pts,
+        participants_count=len(channel.members),
+    )
+    return raw.types.messages.ChatFull(full_chat=full, **call.present.people([channel.peer]))

@@ -1,0 +1,181 @@
+"""Protobuf messages of the control API to domain objects and back."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from enum import Enum
+from typing import Any, TypeVar
+
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from services.runtime.errors import InvalidArgument
+from services.testdc.domain import boxes, faults, journal, judge, peers
+from services.testdc.handlers import Account
+from tgfleet.testdc.v1 import control_pb2 as pb
+
+E = TypeVar("E", bound=Enum)
+
+
+def account_out(account: Account) -> pb.Account:
+    """An account with its session material."""
+    return pb.Account(
+        user_id=account.user_id,
+        phone=account.phone,
+        first_name=account.first_name,
+        username=account.username,
+        two_factor=account.two_factor,
+        dc_id=account.dc_id,
+        auth_key=account.auth_key,
+        auth_key_id=account.auth_key_id,
+        pyrogram_session=account.pyrogram_session,
+        telethon_session=account.telethon_session,
+        dead=account.dead,
+    )
+
+
+def chat_in(chat: pb.Chat) -> peers.Peer:
+    """A chat's name; raises InvalidArgument when none of the kinds is set."""
+    match chat.WhichOneof("kind"):
+        case "user_id":
+            return peers.Peer(peers.PeerKind.USER, chat.user_id)
+        case "group_id":
+            return peers.Peer(peers.PeerKind.CHAT, chat.group_id)
+        case "channel_id":
+            return peers.Peer(peers.PeerKind.CHANNEL, chat.channel_id)
+        case _:
+            raise InvalidArgument("Name the chat by one of its kinds.", field="chat")
+
+
+def chat_out(peer: peers.Peer) -> pb.Chat:
+    """A chat's name."""
+    if peer.kind is peers.PeerKind.USER:
+        return pb.Chat(user_id=peer.peer_id)
+    if peer.kind is peers.PeerKind.CHAT:
+        return pb.Chat(group_id=peer.peer_id)
+    return pb.Chat(channel_id=peer.peer_id)
+
+
+def message_out(message: boxes.Message) -> pb.Message:
+    """A message as its owner has it."""
+    return pb.Message(
+        message_id=message.message_id,
+        message_uid=message.uid,
+        author_id=message.author_id,
+        send_time=timestamp(message.date),
+        text=message.text,
+        random_id=message.random_id,
+        reply_to=message.reply_to,
+    )
+
+
+def fault_in(fault: pb.Fault) -> faults.Fault:
+    """A fault to be set; raises InvalidArgument for an unknown kind or a negative figure."""
+    for name in ("seconds", "count"):
+        if getattr(fault, name) < 0:
+            raise InvalidArgument(f"{name} is negative.", field=name)
+    return faults.Fault(
+        kind=_enum_in(faults.FaultKind, pb.FaultKind, fault.kind, "kind"),
+        user_id=fault.user_id,
+        auth_key_id=fault.auth_key_id,
+        connection_id=fault.connection_id,
+        methods=tuple(fault.methods),
+        code=fault.code,
+        error=fault.error,
+        seconds=fault.seconds,
+        delay=fault.delay.ToTimedelta().total_seconds(),
+        remaining=fault.count,
+    )
+
+
+def fault_out(fault: faults.Fault) -> pb.Fault:
+    """A fault in force."""
+    message = pb.Fault(
+        fault_id=fault.fault_id,
+        kind=_enum_out(pb.FaultKind, fault.kind),
+        user_id=fault.user_id,
+        auth_key_id=fault.auth_key_id,
+        connection_id=fault.connection_id,
+        methods=fault.methods,
+        code=fault.code,
+        error=fault.error,
+        seconds=fault.seconds,
+        count=fault.remaining,
+    )
+    message.delay.FromNanoseconds(round(fault.delay * 1e9))
+    return message
+
+
+_SAME_NAMES = (
+    "seq",
+    "connection_id",
+    "peer",
+    "media",
+    "auth_key_id",
+    "user_id",
+    "method",
+    "wrappers",
+    "service",
+    "effect",
+    "code",
+    "error",
+    "wait",
+    "call_seq",
+    "chat",
+    "message_id",
+    "message_uid",
+    "random_id",
+    "text_digest",
+    "detail",
+)
+
+
+def record_out(record: journal.Record) -> pb.Record:
+    """A line of the journal."""
+    return pb.Record(
+        record_time=timestamp(record.wall_time),
+        monotonic_seconds=record.time,
+        kind=_enum_out(pb.RecordKind, record.kind),
+        outcome=_outcome_out(record.outcome),
+        **{name: getattr(record, name) for name in _SAME_NAMES},
+    )
+
+
+def violation_out(violation: judge.Violation) -> pb.Violation:
+    """One thing that must not happen."""
+    return pb.Violation(
+        kind=_enum_out(pb.ViolationKind, violation.kind),
+        sentence=violation.sentence,
+        seqs=violation.seqs,
+        auth_key_id=violation.auth_key_id,
+        user_id=violation.user_id,
+    )
+
+
+def timestamp(seconds: float) -> Timestamp:
+    """Unix seconds as protobuf writes them."""
+    message = Timestamp()
+    message.FromDatetime(datetime.fromtimestamp(seconds, UTC))
+    return message
+
+
+def _outcome_out(outcome: journal.Outcome) -> Any:
+    if outcome is journal.Outcome.NONE:
+        return pb.OUTCOME_UNSPECIFIED
+    return _enum_out(pb.Outcome, outcome)
+
+
+def _enum_out(wire: Any, member: Enum) -> Any:
+    """Domain enums carry the names of the wire enums without their prefix."""
+    return wire.Value(f"{_prefix(wire)}_{member.name}")
+
+
+def _enum_in(domain: type[E], wire: Any, value: int, field: str) -> E:
+    names = {number: name for name, number in wire.items()}
+    name = names.get(value, "").removeprefix(_prefix(wire) + "_")
+    if name not in domain.__members__:
+        raise InvalidArgument(f"{value} is none of the kinds that exist.", field=field)
+    return domain[name]
+
+
+def _prefix(wire: Any) -> str:
+    return str(wire.keys()[0]).removesuffix("_UNSPECIFIED")

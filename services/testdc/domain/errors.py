@@ -1,0 +1,17 @@
+"""The one error that the data centre tells its clients about."""
+
+from __future__ import annotations
+
+
+class TelegramError(Exception):
+    """An `rpc_error`: Telegram's numeric code and its upper-case name, such as 400 PEER_ID_INVALID."""
+
+    def __init__(self, code: int, name: str) -> None:
+        super().__init__(f"{code} {name}")
+        self.code = code
+        self.name = name
+
+
+def flood_wait(seconds: int) -> TelegramError:
+    """420 FLOOD_WAIT_X: this account may not call this method for so many seconds."""
+    return TelegramError(420, f"FLOOD_WAIT_{seconds}")

@@ -1,0 +1,130 @@
+"""The record of what reached the data centre: connections, calls, messages, keys.
+
+The judge reads nothing else, so a record says what was seen, never what was meant. Message texts are
+kept as a digest: login codes and private words have no business in a file.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import asdict, dataclass
+from enum import Enum
+from hashlib import sha256
+from typing import Any
+
+
+class RecordKind(Enum):
+    """What a record tells."""
+
+    CONNECTION_OPENED = "connection_opened"
+    KEY_BOUND = "key_bound"
+    """A connection showed its auth key for the first time."""
+    CONNECTION_CLOSED = "connection_closed"
+    CALL = "call"
+    """A request arrived: an API method, or a ping (`service`)."""
+    ANSWER = "answer"
+    """The outcome of a call that was not decided at once; `call_seq` names its CALL record."""
+    MESSAGE = "message"
+    """A message was stored."""
+    KEY_CREATED = "key_created"
+    KEY_DIED = "key_died"
+    FAULT_SET = "fault_set"
+    FAULTS_CLEARED = "faults_cleared"
+
+
+class Outcome(Enum):
+    """What became of a call."""
+
+    NONE = ""
+    OK = "ok"
+    ERROR = "error"
+    """An rpc_error; code and name are in the record."""
+    FLOOD_WAIT = "flood_wait"
+    """An rpc_error that hands out a wait; `wait` tells its length."""
+    PENDING = "pending"
+    """Not decided yet: slow or late; an ANSWER record follows."""
+    NO_ANSWER = "no_answer"
+    """Received and deliberately not answered; whether it took effect is in `effect`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Record:
+    """One line of the journal. Fields that do not apply are empty or zero."""
+
+    seq: int = 0
+    """Counts from 1 without gaps."""
+    time: float = 0.0
+    """Monotonic seconds."""
+    wall_time: float = 0.0
+    """Unix seconds."""
+    kind: RecordKind
+    connection_id: int = 0
+    peer: str = ""
+    """The client's address and port: what tells processes apart."""
+    media: bool = False
+    auth_key_id: str = ""
+    """16 hex digits."""
+    user_id: int = 0
+    method: str = ""
+    """Innermost method, as users.getFullUser."""
+    wrappers: tuple[str, ...] = ()
+    """Methods around it, outermost first, as invokeWithLayer."""
+    service: bool = False
+    """A ping: proves use of the key, but is no API call."""
+    outcome: Outcome = Outcome.NONE
+    effect: bool = False
+    """Whether a call was carried out."""
+    code: int = 0
+    error: str = ""
+    wait: int = 0
+    """Seconds of the flood wait that this answer handed out."""
+    call_seq: int = 0
+    chat: str = ""
+    """Kind and id of a message's chat, as channel:1900000001."""
+    message_id: int = 0
+    message_uid: int = 0
+    """The same for all copies of one message."""
+    random_id: int = 0
+    text_digest: str = ""
+    detail: str = ""
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain values, without the empty ones."""
+        plain = {
+            key: value.value if isinstance(value, Enum) else value for key, value in asdict(self).items()
+        }
+        return {key: value for key, value in plain.items() if value or key in {"seq", "time"}}
+
+
+class Journal:
+    """Append-only memory of records, oldest dropped beyond a limit."""
+
+    def __init__(self, limit: int) -> None:
+        self._records: deque[Record] = deque(maxlen=limit)
+        self._last = 0
+
+    def append(self, record: Record) -> None:
+        """Take in a record whose seq is `next_seq`."""
+        self._last = record.seq
+        self._records.append(record)
+
+    @property
+    def next_seq(self) -> int:
+        """The number of the next record."""
+        return self._last + 1
+
+    def since(self, seq: int, limit: int = 0) -> list[Record]:
+        """Records with a number above `seq`, oldest first, at most `limit` of them (0: all)."""
+        if not self._records:
+            return []
+        first = self._records[0].seq
+        start = max(seq + 1 - first, 0)
+        stop = min(start + limit, len(self._records)) if limit else len(self._records)
+        if start == 0 and stop == len(self._records):
+            return list(self._records)
+        return [self._records[i] for i in range(start, stop)]
+
+
+def digest(text: str) -> str:
+    """Recognises a text again without telling it."""
+    return sha256(text.encode()).hexdigest()[:16]
