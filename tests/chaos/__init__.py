@@ -1,1 +1,1 @@
-"""Randomised histories of faults over a whole fleet of real processes, judged by the test data centre's journal."""
+"""Randomised histories of faults over a whole fleet of real processes, judged by the journal."""

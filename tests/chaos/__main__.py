@@ -20,17 +20,20 @@ async def _main(histories: int, seed: int) -> int:
         with tempfile.TemporaryDirectory(prefix="tgfleet-chaos-", ignore_cleanup_errors=True) as directory:
             try:
                 report = await run_history(number, Path(directory))
-            except Exception:
+            except Exception:  # noqa: BLE001 - whatever went wrong is the report of this seed
                 failed.append(number)
                 traceback.print_exc()
                 print(f"seed {number}: FAILED after {time.monotonic() - began:.0f} s", flush=True)
             else:
                 print(
-                    f"seed {number}: ok in {time.monotonic() - began:.0f} s, all running {report.recovered_after:.1f} s after "
-                    f"the last fault, {report.requests} requests judged: " + "; ".join(report.faults),
+                    f"seed {number}: ok in {time.monotonic() - began:.0f} s, all running {report.recovered_after:.1f} s "
+                    f"after the last fault, {report.requests} requests judged: " + "; ".join(report.faults),
                     flush=True,
                 )
-    print(f"{histories - len(failed)} passed, {len(failed)} failed" + (f": seeds {failed}" if failed else ""), flush=True)
+    print(
+        f"{histories - len(failed)} passed, {len(failed)} failed" + (f": seeds {failed}" if failed else ""),
+        flush=True,
+    )
     return 1 if failed else 0
 
 

@@ -16,7 +16,7 @@ Fault = Callable[[Fleet, random.Random], Awaitable[str]]
 """Breaks something, waits, mends it; gives a sentence of what it did."""
 
 SPAN = 2.0 + 1.0
-"""T + S of the fleets under chaos, in seconds: faults last up to twice as long, so some are short of T and some beyond."""
+"""T + S of the fleets under chaos, in seconds: faults last longer and shorter than both."""
 
 
 def _some_worker(fleet: Fleet, rng: random.Random) -> str:
@@ -33,7 +33,7 @@ async def kill_worker(fleet: Fleet, rng: random.Random) -> str:
 
 
 async def freeze_worker(fleet: Fleet, rng: random.Random) -> str:
-    """SIGSTOP of a worker beyond T, so that others take its sessions while it still believes that it holds them."""
+    """SIGSTOP beyond T: others take the worker's sessions while it believes that it holds them."""
     name, frozen = _some_worker(fleet, rng), rng.uniform(2.2, 3 * SPAN)
     fleet.services[name].signal(signal.SIGSTOP)
     try:

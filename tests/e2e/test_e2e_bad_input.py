@@ -76,7 +76,12 @@ async def stream_refused(call: Any) -> Refusal:
     ],
 )
 async def test_start_all_refuses(
-    client: Client, known: str, request_: dict[str, Any], code: str, reason: str, field: str  # noqa: ARG001
+    client: Client,
+    known: str,
+    request_: dict[str, Any],
+    code: str,
+    reason: str,
+    field: str,
 ) -> None:
     said = await stream_refused(client.fleet.StartAll(fleet_pb2.StartAllRequest(**request_)))
     assert said.code == code
@@ -87,7 +92,12 @@ async def test_start_all_refuses(
 
 
 CALLS: list[tuple[str, Callable[[Client], Awaitable[Any]], str, str]] = [
-    ("import nothing", lambda c: c.accounts.ImportAccounts(account_pb2.ImportAccountsRequest()), "INVALID_ARGUMENT", "items"),
+    (
+        "import nothing",
+        lambda c: c.accounts.ImportAccounts(account_pb2.ImportAccountsRequest()),
+        "INVALID_ARGUMENT",
+        "items",
+    ),
     (
         "page size below zero",
         lambda c: c.accounts.ListAccounts(account_pb2.ListAccountsRequest(page_size=-1)),
@@ -100,9 +110,24 @@ CALLS: list[tuple[str, Callable[[Client], Awaitable[Any]], str, str]] = [
         "INVALID_ARGUMENT",
         "page_token",
     ),
-    ("empty id", lambda c: c.accounts.GetAccount(account_pb2.GetAccountRequest()), "INVALID_ARGUMENT", "account_id"),
-    ("unknown id", lambda c: c.accounts.GetAccount(account_pb2.GetAccountRequest(account_id="acc_aaaaaaaaaaaa")), "NOT_FOUND", ""),
-    ("delete nobody", lambda c: c.accounts.DeleteAccount(account_pb2.DeleteAccountRequest(account_id="nobody")), "NOT_FOUND", ""),
+    (
+        "empty id",
+        lambda c: c.accounts.GetAccount(account_pb2.GetAccountRequest()),
+        "INVALID_ARGUMENT",
+        "account_id",
+    ),
+    (
+        "unknown id",
+        lambda c: c.accounts.GetAccount(account_pb2.GetAccountRequest(account_id="acc_aaaaaaaaaaaa")),
+        "NOT_FOUND",
+        "",
+    ),
+    (
+        "delete nobody",
+        lambda c: c.accounts.DeleteAccount(account_pb2.DeleteAccountRequest(account_id="nobody")),
+        "NOT_FOUND",
+        "",
+    ),
     (
         "update of an unknown field",
         lambda c: c.accounts.UpdateAccount(
@@ -117,7 +142,8 @@ CALLS: list[tuple[str, Callable[[Client], Awaitable[Any]], str, str]] = [
         "a time zone that is none",
         lambda c: c.accounts.UpdateAccount(
             account_pb2.UpdateAccountRequest(
-                account=Account(account_id="known", time_zone="Mars/Olympus"), update_mask=field_mask_pb2.FieldMask(paths=["time_zone"])
+                account=Account(account_id="known", time_zone="Mars/Olympus"),
+                update_mask=field_mask_pb2.FieldMask(paths=["time_zone"]),
             )
         ),
         "INVALID_ARGUMENT",
@@ -127,7 +153,8 @@ CALLS: list[tuple[str, Callable[[Client], Awaitable[Any]], str, str]] = [
         "a priority out of range",
         lambda c: c.accounts.UpdateAccount(
             account_pb2.UpdateAccountRequest(
-                account=Account(account_id="known", priority=100_000), update_mask=field_mask_pb2.FieldMask(paths=["priority"])
+                account=Account(account_id="known", priority=100_000),
+                update_mask=field_mask_pb2.FieldMask(paths=["priority"]),
             )
         ),
         "INVALID_ARGUMENT",
@@ -139,8 +166,18 @@ CALLS: list[tuple[str, Callable[[Client], Awaitable[Any]], str, str]] = [
         "INVALID_ARGUMENT",
         "role",
     ),
-    ("a token without name", lambda c: c.tokens.CreateToken(token_pb2.CreateTokenRequest(role=1)), "INVALID_ARGUMENT", "name"),
-    ("revoke nothing known", lambda c: c.tokens.RevokeToken(token_pb2.RevokeTokenRequest(name="nobody")), "NOT_FOUND", ""),
+    (
+        "a token without name",
+        lambda c: c.tokens.CreateToken(token_pb2.CreateTokenRequest(role=1)),
+        "INVALID_ARGUMENT",
+        "name",
+    ),
+    (
+        "revoke nothing known",
+        lambda c: c.tokens.RevokeToken(token_pb2.RevokeTokenRequest(name="nobody")),
+        "NOT_FOUND",
+        "",
+    ),
     (
         "drain of an unknown worker",
         lambda c: c.fleet.DrainWorker(fleet_pb2.DrainWorkerRequest(worker_id="worker-99")),
@@ -149,15 +186,21 @@ CALLS: list[tuple[str, Callable[[Client], Awaitable[Any]], str, str]] = [
     ),
     (
         "a drain of negative length",
-        lambda c: c.fleet.DrainWorker(fleet_pb2.DrainWorkerRequest(worker_id="worker-1", timeout=duration_pb2.Duration(seconds=-5))),
+        lambda c: c.fleet.DrainWorker(
+            fleet_pb2.DrainWorkerRequest(worker_id="worker-1", timeout=duration_pb2.Duration(seconds=-5))
+        ),
         "INVALID_ARGUMENT",
         "timeout",
     ),
 ]
 
 
-@pytest.mark.parametrize(("call", "code", "field"), [case[1:] for case in CALLS], ids=[case[0] for case in CALLS])
-async def test_other_calls_refuse(client: Client, known: str, call: Callable[[Client], Awaitable[Any]], code: str, field: str) -> None:  # noqa: ARG001
+@pytest.mark.parametrize(
+    ("call", "code", "field"), [case[1:] for case in CALLS], ids=[case[0] for case in CALLS]
+)
+async def test_other_calls_refuse(
+    client: Client, known: str, call: Callable[[Client], Awaitable[Any]], code: str, field: str
+) -> None:
     said = await refused(call(client))
     assert (said.code, said.fields) == (code, (field,) if field else ())
     assert said.reason
@@ -171,7 +214,9 @@ def _other_sqlite(directory: Path) -> bytes:
     return path.read_bytes()
 
 
-async def test_each_bad_import_item_is_refused_with_reason_and_field(client: Client, known: str, tmp_path: Path) -> None:
+async def test_each_bad_import_item_is_refused_with_reason_and_field(
+    client: Client, known: str, tmp_path: Path
+) -> None:
     other = _other_sqlite(tmp_path)
     items = [
         Item(name="no source"),
@@ -187,7 +232,10 @@ async def test_each_bad_import_item_is_refused_with_reason_and_field(client: Cli
         Item(name="bad proxy", without_session=empty_pb2.Empty(), proxy="gopher://127.0.0.1:1"),
         Item(name="bad label", without_session=empty_pb2.Empty(), labels={"a b": "c"}),
         Item(name="bad priority", without_session=empty_pb2.Empty(), priority=-100_000),
-        Item(name="bad worker", worker_file=account_pb2.WorkerFile(worker_id="worker-1", file_name="../../etc/passwd")),
+        Item(
+            name="bad worker",
+            worker_file=account_pb2.WorkerFile(worker_id="worker-1", file_name="../../etc/passwd"),
+        ),
     ]
     answer = await client.accounts.ImportAccounts(account_pb2.ImportAccountsRequest(items=items))
     said = [(r.reason, r.field) for r in answer.results]

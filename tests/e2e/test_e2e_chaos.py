@@ -1,4 +1,4 @@
-"""Five randomised histories; `make chaos` runs more. Each begins with another kind of fault, so that all five occur."""
+"""Five randomised histories, each beginning with another kind of fault; `make chaos` runs more."""
 
 from __future__ import annotations
 

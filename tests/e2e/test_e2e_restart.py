@@ -13,7 +13,9 @@ ACCOUNTS = 6
 
 async def _all_running(client: Client) -> bool:
     status = await client.status()
-    return len(status) == ACCOUNTS and all(a.state == fleet_pb2.SESSION_STATE_RUNNING for a in status.values())
+    return len(status) == ACCOUNTS and all(
+        a.state == fleet_pb2.SESSION_STATE_RUNNING for a in status.values()
+    )
 
 
 async def _started(fleet: Fleet) -> dict[str, str]:
@@ -62,6 +64,15 @@ async def test_all_processes_may_be_killed_and_restarted(fleet: Fleet) -> None:
 
 async def test_every_process_stops_cleanly_when_asked(fleet: Fleet) -> None:
     await _started(fleet)
-    names = ["gateway-1", "gateway-2", "worker-1", "worker-2", "scheduler-1", "scheduler-2", "registry", "testdc"]
+    names = [
+        "gateway-1",
+        "gateway-2",
+        "worker-1",
+        "worker-2",
+        "scheduler-1",
+        "scheduler-2",
+        "registry",
+        "testdc",
+    ]
     codes = {name: await fleet.services[name].stop() for name in names}
     assert codes == dict.fromkeys(names, 0)

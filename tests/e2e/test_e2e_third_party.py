@@ -19,7 +19,9 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 BUF = Path(sys.executable).parent / "buf"
 
 
-async def buf_curl(fleet: Fleet, method: str, request: dict[str, Any] | None = None, token: str = "", *more: str) -> tuple[int, str, str]:
+async def buf_curl(
+    fleet: Fleet, method: str, request: dict[str, Any] | None = None, token: str = "", *more: str
+) -> tuple[int, str, str]:
     """Call one method; the exit code, standard output and standard error."""
     url = f"http://127.0.0.1:{fleet.ports['gateway-1']}" + (f"/{method}" if method else "")
     argv = [str(BUF), "curl", "--http2-prior-knowledge", "--protocol", "grpc", *more]
@@ -27,7 +29,9 @@ async def buf_curl(fleet: Fleet, method: str, request: dict[str, Any] | None = N
         argv += ["-H", f"authorization: Bearer {token}"]
     if request is not None:
         argv += ["-d", json.dumps(request)]
-    process = await asyncio.create_subprocess_exec(*argv, url, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE)
+    process = await asyncio.create_subprocess_exec(
+        *argv, url, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
+    )
     out, err = await asyncio.wait_for(process.communicate(), 30)
     assert process.returncode is not None
     return process.returncode, out.decode(), err.decode()
@@ -37,7 +41,11 @@ async def test_reflection_lists_the_public_services_and_no_internal_one(shared_f
     code, out, err = await buf_curl(shared_fleet, "", None, "", "--list-services")
     assert code == 0, err
     services = set(out.split())
-    assert {"tgfleet.gateway.v1.FleetService", "tgfleet.gateway.v1.AccountService", "tgfleet.gateway.v1.TokenService"} <= services
+    assert {
+        "tgfleet.gateway.v1.FleetService",
+        "tgfleet.gateway.v1.AccountService",
+        "tgfleet.gateway.v1.TokenService",
+    } <= services
     assert "grpc.health.v1.Health" in services
     assert not [name for name in services if "registry" in name or "scheduler" in name]
 
@@ -52,9 +60,13 @@ async def test_start_all_gives_a_result_per_account(shared_fleet: Fleet) -> None
     async with shared_fleet.control() as control:
         accounts = await new_accounts(control, 3, prefix="curl")
     async with shared_fleet.client() as client:
-        await client.import_sessions({name: account.session for name, account in accounts.items()}, labels={"group": "curl"})
+        await client.import_sessions(
+            {name: account.session for name, account in accounts.items()}, labels={"group": "curl"}
+        )
     request = {"matchLabels": {"group": "curl"}}
-    code, out, err = await buf_curl(shared_fleet, "tgfleet.gateway.v1.FleetService/StartAll", request, shared_fleet.admin_token)
+    code, out, err = await buf_curl(
+        shared_fleet, "tgfleet.gateway.v1.FleetService/StartAll", request, shared_fleet.admin_token
+    )
     assert code == 0, err
     decoder, messages, rest = json.JSONDecoder(), [], out.strip()
     while rest:
@@ -62,7 +74,9 @@ async def test_start_all_gives_a_result_per_account(shared_fleet: Fleet) -> None
         messages.append(message)
         rest = rest[end:].strip()
     results = [result for message in messages for result in message.get("results", [])]
-    assert sorted((r["name"], r["outcome"]) for r in results) == [(name, "OUTCOME_STARTED") for name in sorted(accounts)]
+    assert sorted((r["name"], r["outcome"]) for r in results) == [
+        (name, "OUTCOME_STARTED") for name in sorted(accounts)
+    ]
     assert messages[-1]["summary"]["total"] == 3
     assert messages[-1]["summary"]["byOutcome"] == {"STARTED": 3}
 
@@ -76,10 +90,14 @@ async def test_without_a_token_nobody_gets_in(shared_fleet: Fleet) -> None:
 
 async def test_a_viewer_may_look_but_not_start(shared_fleet: Fleet) -> None:
     async with shared_fleet.client() as client:
-        made = await client.tokens.CreateToken(token_pb2.CreateTokenRequest(name="curl-viewer", role=token_pb2.ROLE_VIEWER))
+        made = await client.tokens.CreateToken(
+            token_pb2.CreateTokenRequest(name="curl-viewer", role=token_pb2.ROLE_VIEWER)
+        )
     code, _, err = await buf_curl(shared_fleet, "tgfleet.gateway.v1.FleetService/StartAll", {}, made.secret)
     assert code != 0
     assert "permission_denied" in err
-    code, out, err = await buf_curl(shared_fleet, "tgfleet.gateway.v1.FleetService/GetFleetStatus", {}, made.secret)
+    code, out, err = await buf_curl(
+        shared_fleet, "tgfleet.gateway.v1.FleetService/GetFleetStatus", {}, made.secret
+    )
     assert code == 0, err
     assert json.loads(out)

@@ -1,8 +1,9 @@
-"""StartAll never lies: each selected account gets exactly one result, and the data centre's journal says the same."""
+"""StartAll never lies: one result for each selected account, and the journal says the same."""
 
 from __future__ import annotations
 
 import asyncio
+from datetime import timedelta
 
 from tests.support.fleet import Fleet, collect, eventually, outcomes
 from tests.support.telegram import connected_keys, new_accounts, violations
@@ -39,7 +40,7 @@ async def test_the_same_request_id_joins_the_running_call(fleet: Fleet) -> None:
 
 async def test_the_leader_killed_in_the_middle_loses_no_result(fleet: Fleet) -> None:
     async with fleet.control() as control:
-        accounts = await new_accounts(control, 30, delay="100ms")
+        accounts = await new_accounts(control, 30, delay=timedelta(milliseconds=100))
     async with fleet.client() as client:
         await client.import_sessions({name: a.session for name, a in accounts.items()})
         leader = await fleet.leader()

@@ -1,7 +1,7 @@
-"""A whole fleet of real processes for end-to-end tests and chaos: each one can be killed, frozen and started again.
+"""A whole fleet of real processes for end-to-end tests and chaos: each can be killed, frozen, restarted.
 
-Shares no code with services.standalone or services.admin: it starts `python -m services.<name>` with settings in the
-environment, as Kubernetes would, and speaks the public gRPC interface. Everything listens on loopback.
+Shares no code with services.standalone or services.admin: it starts `python -m services.<name>` with settings in
+the environment, as Kubernetes would, and speaks the public gRPC interface. Everything listens on loopback.
 """
 
 from __future__ import annotations
@@ -19,13 +19,20 @@ import time
 from collections.abc import AsyncIterator, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from tests.support.proxy import CuttableLink
-from tgfleet.gateway.v1 import account_pb2, account_pb2_grpc, fleet_pb2, fleet_pb2_grpc, result_pb2, token_pb2_grpc
+from tgfleet.gateway.v1 import (
+    account_pb2,
+    account_pb2_grpc,
+    fleet_pb2,
+    fleet_pb2_grpc,
+    result_pb2,
+    token_pb2_grpc,
+)
 from tgfleet.testdc.v1 import control_pb2_grpc
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -63,7 +70,13 @@ class Service:
         base = {k: v for k, v in os.environ.items() if not k.startswith(("TGFLEET_", "USERBOT_"))}
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                self.argv, env={**base, **self.env}, cwd=ROOT, stdout=log, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True
+                self.argv,
+                env={**base, **self.env},
+                cwd=ROOT,
+                stdout=log,
+                stderr=log,
+                stdin=subprocess.DEVNULL,
+                start_new_session=True,
             )
 
     @property
@@ -103,14 +116,18 @@ class Service:
             await asyncio.sleep(0.05)
 
     def tail(self, lines: int = 25) -> str:
-        return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:]) if self.log.exists() else ""
+        return (
+            "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:]) if self.log.exists() else ""
+        )
 
 
 async def health_is(port: int, status: int) -> bool:
     """Whether the process on this port answers its health check with this status."""
     async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
         try:
-            answer = await health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest(), timeout=2)
+            answer = await health_pb2_grpc.HealthStub(channel).Check(
+                health_pb2.HealthCheckRequest(), timeout=2
+            )
         except grpc.aio.AioRpcError:
             return False
         return bool(answer.status == status)
@@ -144,7 +161,7 @@ class Fleet:
         self.ports: dict[str, int] = {}
         self.metrics_ports: dict[str, int] = {}
 
-    async def __aenter__(self) -> Fleet:
+    async def __aenter__(self) -> Self:
         self.directory.mkdir(parents=True, exist_ok=True)
         self._write_secrets()
         self._plan()
@@ -179,7 +196,9 @@ class Fleet:
             self.ports[name] = free_port()
 
     def _common(self) -> dict[str, str]:
-        schedulers = ",".join(f"127.0.0.1:{port}" for name, port in self.ports.items() if name.startswith("scheduler-"))
+        schedulers = ",".join(
+            f"127.0.0.1:{port}" for name, port in self.ports.items() if name.startswith("scheduler-")
+        )
         return {
             "PYTHONUNBUFFERED": "1",
             "TGFLEET_LOG_FORMAT": "json",
@@ -200,7 +219,13 @@ class Fleet:
             "TGFLEET_METRICS_LISTEN": f"127.0.0.1:{self.metrics_ports[name]}",
         }
         env = {**self._common(), **own, **extra}
-        service = Service(name, [sys.executable, "-m", f"services.{module}"], env, self.ports[name], self.directory / f"{name}.log")
+        service = Service(
+            name,
+            [sys.executable, "-m", f"services.{module}"],
+            env,
+            self.ports[name],
+            self.directory / f"{name}.log",
+        )
         self.services[name] = service
         return service
 
@@ -237,16 +262,41 @@ class Fleet:
     async def start_etcd(self) -> None:
         """Start etcd on the data it has."""
         client, peer = f"http://127.0.0.1:{self.ports['etcd']}", f"http://127.0.0.1:{self.ports['etcd-peer']}"
-        argv = [str(killable_etcd()), "--name", "e1", "--data-dir", str(self.directory / "etcd"), "--logger", "zap"]
-        argv += ["--listen-client-urls", client, "--advertise-client-urls", client, "--listen-peer-urls", peer]
-        argv += ["--initial-advertise-peer-urls", peer, "--initial-cluster", f"e1={peer}", "--log-level", "warn"]
-        service = self.services.setdefault("etcd", Service("etcd", argv, {}, self.ports["etcd"], self.directory / "etcd.log"))
+        argv = [
+            str(killable_etcd()),
+            "--name",
+            "e1",
+            "--data-dir",
+            str(self.directory / "etcd"),
+            "--logger",
+            "zap",
+        ]
+        argv += [
+            "--listen-client-urls",
+            client,
+            "--advertise-client-urls",
+            client,
+            "--listen-peer-urls",
+            peer,
+        ]
+        argv += [
+            "--initial-advertise-peer-urls",
+            peer,
+            "--initial-cluster",
+            f"e1={peer}",
+            "--log-level",
+            "warn",
+        ]
+        service = self.services.setdefault(
+            "etcd", Service("etcd", argv, {}, self.ports["etcd"], self.directory / "etcd.log")
+        )
         service.start()
         await port_open(service)
 
     async def _start_testdc(self) -> None:
         extra = {
-            "TGFLEET_TESTDC_MEDIA_LISTEN": f"127.0.0.1:{self.ports['testdc-media']}",
+            "TGFLEET_TESTDC_MEDIA_PORT": str(self.ports["testdc-media"]),
+            "TGFLEET_TESTDC_STATE": str(self.directory / "testdc.state"),
             "TGFLEET_TESTDC_CONTROL_LISTEN": f"127.0.0.1:{self.ports['testdc-control']}",
             "TGFLEET_TESTDC_JOURNAL": str(self.directory / "journal.jsonl"),
             "TGFLEET_TESTDC_RSA_KEY": str(self.directory / "testdc.pem"),
@@ -281,7 +331,11 @@ class Fleet:
         deadline = time.monotonic() + within
         while time.monotonic() < deadline:
             for name, service in self.services.items():
-                if name.startswith("scheduler-") and service.alive() and await health_is(service.port, health_pb2.HealthCheckResponse.SERVING):
+                if (
+                    name.startswith("scheduler-")
+                    and service.alive()
+                    and await health_is(service.port, health_pb2.HealthCheckResponse.SERVING)
+                ):
                     return service
             await asyncio.sleep(0.05)
         tails = "\n".join(s.tail(8) for n, s in self.services.items() if n.startswith("scheduler-"))
@@ -294,7 +348,9 @@ class Fleet:
         while time.monotonic() < deadline:
             with contextlib.suppress(grpc.aio.AioRpcError):
                 async with self.client() as client:
-                    workers = (await client.fleet.ListWorkers(fleet_pb2.ListWorkersRequest(), timeout=5)).workers
+                    workers = (
+                        await client.fleet.ListWorkers(fleet_pb2.ListWorkersRequest(), timeout=5)
+                    ).workers
                 connected = sum(w.state == fleet_pb2.WORKER_STATE_CONNECTED for w in workers)
                 if connected >= count:
                     return
@@ -311,7 +367,9 @@ class Fleet:
     async def control(self) -> AsyncIterator[control_pb2_grpc.ControlServiceStub]:
         """The test data centre's control interface."""
         options = [("grpc.max_receive_message_length", 256 * 1024 * 1024)]
-        async with grpc.aio.insecure_channel(f"127.0.0.1:{self.ports['testdc-control']}", options=options) as channel:
+        async with grpc.aio.insecure_channel(
+            f"127.0.0.1:{self.ports['testdc-control']}", options=options
+        ) as channel:
             yield control_pb2_grpc.ControlServiceStub(channel)
 
     def logs(self) -> Iterable[Path]:
@@ -343,12 +401,19 @@ class Client:
         self.accounts = _Authorized(account_pb2_grpc.AccountServiceStub(channel), token)
         self.tokens = _Authorized(token_pb2_grpc.TokenServiceStub(channel), token)
 
-    async def import_sessions(self, sessions: Mapping[str, str], **common: Any) -> dict[str, account_pb2.Account]:
+    async def import_sessions(
+        self, sessions: Mapping[str, str], **common: Any
+    ) -> dict[str, account_pb2.Account]:
         """Import session strings by name; fails unless all are added."""
-        items = [account_pb2.ImportItem(name=name, session_string=text, **common) for name, text in sessions.items()]
+        items = [
+            account_pb2.ImportItem(name=name, session_string=text, **common)
+            for name, text in sessions.items()
+        ]
         added: dict[str, account_pb2.Account] = {}
         for start in range(0, len(items), 500):
-            answer = await self.accounts.ImportAccounts(account_pb2.ImportAccountsRequest(items=items[start : start + 500]))
+            answer = await self.accounts.ImportAccounts(
+                account_pb2.ImportAccountsRequest(items=items[start : start + 500])
+            )
             for result in answer.results:
                 assert not result.reason, f"{result.name}: {result.reason} {result.detail}"
                 added[result.name] = result.account
@@ -368,7 +433,9 @@ class Client:
 
     async def status(self) -> dict[str, fleet_pb2.AccountStatus]:
         """Every account's status by name."""
-        answer = await self.fleet.GetFleetStatus(fleet_pb2.GetFleetStatusRequest(page_size=10_000), timeout=10)
+        answer = await self.fleet.GetFleetStatus(
+            fleet_pb2.GetFleetStatusRequest(page_size=10_000), timeout=10
+        )
         return {account.name: account for account in answer.accounts}
 
 
@@ -417,7 +484,7 @@ async def port_open(service: Service, within: float = 20) -> None:
 
 
 async def eventually(check: Any, within: float, what: str) -> Any:
-    """Poll an async check until it gives something true; fails with `what` and the last value at the deadline."""
+    """Poll an async check until it gives something true; fails with `what` at the deadline."""
     deadline = time.monotonic() + within
     while True:
         last: Any = None

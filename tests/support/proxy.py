@@ -1,7 +1,7 @@
 """A loopback TCP proxy whose link can be cut and mended: how tests part two processes without killing one.
 
-Knows nothing of what it carries. `cut()` drops what is open and refuses what comes; `mute()` leaves connections open
-and passes nothing on (a half-open link).
+Knows nothing of what it carries. `cut()` drops what is open and refuses what comes; `mute()` leaves connections
+open and passes nothing on (a half-open link).
 """
 
 from __future__ import annotations
@@ -30,7 +30,9 @@ class CuttableLink:
         self.port = self._server.sockets[0].getsockname()[1]
         return self
 
-    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.cut()
         assert self._server is not None
         self._server.close()
