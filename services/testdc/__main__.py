@@ -13,14 +13,16 @@ from services.runtime.lifeline import announce_ready
 from services.runtime.process import Lifecycle, run
 from services.runtime.server import ServiceServer
 from services.testdc.adapters.journalfile import JournalFile
+from services.testdc.adapters.statefile import StateFile, load
 from services.testdc.api.registry import Endpoint
 from services.testdc.centre import DataCentre
 from services.testdc.domain.journal import Journal
 from services.testdc.handlers import Control
-from services.testdc.mtproto.rsakey import make_key
+from services.testdc.mtproto.rsakey import load_key, make_key
 from services.testdc.scribe import Scribe
 from services.testdc.servicer import ControlServicer
 from services.testdc.settings import Settings
+from services.testdc.state import State
 from tgfleet.testdc.v1.control_pb2_grpc import add_ControlServiceServicer_to_server
 
 
@@ -29,13 +31,15 @@ async def main(settings: Settings, life: Lifecycle) -> None:
     for address in (settings.listen, settings.control_listen):
         if not address.is_loopback:
             raise SettingsError(f"the test data centre listens on loopback only, not on {address}")
-    clock = SystemClock()
     sink = JournalFile(settings.journal_file) if settings.journal_file else None
-    scribe = Scribe(Journal(settings.journal_limit), clock, sink)
-    wanted = Endpoint(settings.dc_id, settings.listen.host, settings.listen.port, settings.media_port)
-    centre = DataCentre(wanted, make_key(), scribe, clock)
+    scribe = Scribe(Journal(settings.journal_limit), SystemClock(), sink)
+    centre = _restore(settings, scribe)
     where = await centre.start()
     life.on_stop(centre.close, name="data centre")
+    if settings.state_file:
+        kept = StateFile(settings.state_file, centre.snapshot, lambda: centre.state.changes)
+        life.tasks.spawn(kept.keep_saving(), name="state file")
+        life.on_stop(kept.close, name="state file")
     server = ServiceServer("testdc", settings.control_listen, life)
     add = add_ControlServiceServicer_to_server
     server.add(add, ControlServicer(Control(centre), scribe))
@@ -56,6 +60,16 @@ async def main(settings: Settings, life: Lifecycle) -> None:
     await life.stop_requested.wait()
     scribe.end_watches()
     await server.stop()
+
+
+def _restore(settings: Settings, scribe: Scribe) -> DataCentre:
+    """The data centre as it was before a restart, or a new one."""
+    wanted = Endpoint(settings.dc_id, settings.listen.host, settings.listen.port, settings.media_port)
+    kept = load(settings.state_file) if settings.state_file else None
+    if kept is None:
+        return DataCentre(State(SystemClock(), wanted), make_key(), scribe)
+    state = State(SystemClock(), wanted, kept.secret, kept.world, kept.keys, kept.faults)
+    return DataCentre(state, load_key(kept.rsa_private_pem), scribe)
 
 
 def _publish(path: Path, content: bytes) -> None:

@@ -7,9 +7,9 @@ import logging
 from collections.abc import Sequence
 from functools import partial
 from itertools import count
-from secrets import randbits, token_bytes
+from secrets import randbits
 
-from services.runtime.clock import Clock
+from services.testdc.adapters.statefile import Snapshot
 from services.testdc.api import chats, contacts, messages, start, updates
 from services.testdc.api.registry import Endpoint
 from services.testdc.desk import CallDesk
@@ -42,10 +42,8 @@ _BACKLOG = 1024
 class DataCentre:
     """Serves clients over MTProto on a main and a media port."""
 
-    def __init__(
-        self, endpoint: Endpoint, rsa_key: RsaKey, scribe: Scribe, clock: Clock, secret: bytes = b""
-    ) -> None:
-        self.state = State(clock, endpoint, secret or token_bytes(16))
+    def __init__(self, state: State, rsa_key: RsaKey, scribe: Scribe) -> None:
+        self.state = state
         self.desk = CallDesk(self.state, scribe, self._journal_messages)
         self.scribe = scribe
         self.rsa_key = rsa_key
@@ -114,6 +112,11 @@ class DataCentre:
             detail=reason,
         )
 
+    def snapshot(self) -> Snapshot:
+        """What a restart must not lose."""
+        state = self.state
+        return Snapshot(state.world, state.keys, state.faults, state.secret, self.rsa_key.private_pem)
+
     def apply_link_faults(self) -> None:
         """Let faults that were just set or lifted work on the links that are open now."""
         for link in list(self.state.links.values()):
@@ -141,6 +144,7 @@ class DataCentre:
         if exchange.auth_key is not None:
             del self._handshakes[link.connection_id]
             key = self.state.keys.add(AuthKey(exchange.auth_key, exchange.salt))
+            self.state.touch()
             self.scribe.note(
                 RecordKind.KEY_CREATED,
                 connection_id=link.connection_id,

@@ -12,7 +12,7 @@ from typing import Any
 from services.testdc.api import registry
 from services.testdc.api.present import Presenter
 from services.testdc.domain.errors import TelegramError
-from services.testdc.domain.faults import FaultKind, Plan, may_call_without_login
+from services.testdc.domain.faults import FaultKind, Plan, may_call_without_login, reads_only
 from services.testdc.domain.journal import Outcome, RecordKind
 from services.testdc.domain.keys import DUPLICATED, AuthKey
 from services.testdc.domain.peers import User
@@ -95,6 +95,7 @@ class CallDesk:
     def kill(self, key: AuthKey, error: TelegramError, detail: str) -> None:
         """Every further call of this key gets this error."""
         key.dead = error
+        self._state.touch()
         self._scribe.note(
             RecordKind.KEY_DIED, auth_key_id=key.key_id, user_id=key.user_id, error=error.name, detail=detail
         )
@@ -134,6 +135,8 @@ class CallDesk:
         except TelegramError as e:
             self._refuse(request, e, call_seq=call_seq)
             return
+        if not reads_only(request.method):
+            self._state.touch()
         silent = plan.mute or plan.drop_after
         self._record(request, Outcome.NO_ANSWER if silent else Outcome.OK, call_seq, effect=True)
         if plan.drop_after:
@@ -166,6 +169,7 @@ class CallDesk:
 
     def _refuse(self, request: _Request, error: TelegramError, wait: int = 0, call_seq: int = 0) -> None:
         outcome = Outcome.FLOOD_WAIT if wait else Outcome.ERROR
+        self._state.touch()
         self._record(request, outcome, call_seq, code=error.code, error=error.name, wait=wait)
         request.dialogue.answer(request.msg_id, registry.encode_error(error))
 

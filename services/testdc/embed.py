@@ -34,6 +34,7 @@ from services.testdc.domain.peers import Peer, PeerKind
 from services.testdc.handlers import Account, Control, NewAccount
 from services.testdc.mtproto.rsakey import RsaKey, make_key
 from services.testdc.scribe import Scribe
+from services.testdc.state import State
 
 __all__ = [
     "Account",
@@ -73,7 +74,7 @@ class TestDataCentre:
         self.rsa_key_path = Path(self._directory.name) / "rsa_key.pem"
         self.rsa_key_path.write_bytes(_key().public_pem)
         self._scribe = Scribe(Journal(_JOURNAL_LIMIT), self._clock)
-        self.centre = DataCentre(self._wanted, _key(), self._scribe, self._clock)
+        self.centre = DataCentre(State(self._clock, self._wanted), _key(), self._scribe)
         self.control = Control(self.centre)
         self.endpoint = await self.centre.start()
         return self

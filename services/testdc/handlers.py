@@ -81,7 +81,6 @@ class Control:
 
     def __init__(self, centre: DataCentre) -> None:
         self._centre = centre
-        self._api_ids: dict[str, int] = {}
 
     def create_account(self, wanted: NewAccount) -> Account:
         """Make an account with a login. Raises AlreadyExists, InvalidArgument."""
@@ -105,6 +104,7 @@ class Control:
             state.world.add_user(user)
         except ValueError as e:
             raise AlreadyExists(f"The account cannot be made: {e}.", reason="ACCOUNT_TAKEN") from e
+        state.touch()
         if not wanted.virtual:
             self._log_in(user, wanted)
         return self.get_account(user.user_id)
@@ -132,6 +132,7 @@ class Control:
         user.contacts.add(contact_id)
         if mutual:
             contact.contacts.add(user_id)
+        self._centre.state.touch()
 
     def create_group(self, title: str, creator_id: int, members: Iterable[int] = ()) -> Peer:
         """Open a basic group. Raises NotFound."""
@@ -189,8 +190,8 @@ class Control:
             raise InvalidArgument("An error needs its code and its name.", field="error")
         if fault.kind is FaultKind.FLOOD_WAIT and fault.seconds <= 0:
             raise InvalidArgument("A flood wait needs its seconds.", field="seconds")
-        self._centre.state.faults.set(replace(fault))
-        placed = list(self._centre.state.faults.faults.values())[-1]
+        placed = self._centre.state.faults.set(replace(fault))
+        self._centre.state.touch()
         self._centre.scribe.note(
             RecordKind.FAULT_SET,
             user_id=placed.user_id,
@@ -204,6 +205,7 @@ class Control:
     def clear_faults(self, *, user_id: int = 0, fault_id: int = 0) -> int:
         """Lift one fault, those of one account, or all; returns how many."""
         gone = self._centre.state.faults.clear(user_id=user_id, fault_id=fault_id)
+        self._centre.state.touch()
         self._centre.scribe.note(RecordKind.FAULTS_CLEARED, user_id=user_id, detail=f"{len(gone)} lifted")
         self._centre.apply_link_faults()
         return len(gone)
@@ -253,15 +255,15 @@ class Control:
 
     def _log_in(self, user: User, wanted: NewAccount) -> AuthKey:
         secret = wanted.auth_key or token_bytes(256)
-        key = self._centre.state.keys.add(AuthKey(secret, new_salt(), user_id=user.user_id))
-        self._api_ids[key.key_id] = wanted.api_id or _API_ID
-        return key
+        key = AuthKey(secret, new_salt(), user_id=user.user_id, api_id=wanted.api_id or _API_ID)
+        self._centre.state.touch()
+        return self._centre.state.keys.add(key)
 
     def _account(self, user: User, key: AuthKey | None) -> Account:
         where = self._centre.state.endpoint
         secret = key.secret if key else b""
         key_id = key.key_id if key else ""
-        login = Login(secret, user.user_id, self._api_ids.get(key_id, 0), where.dc_id, where.host, where.port)
+        login = Login(secret, user.user_id, key.api_id if key else 0, where.dc_id, where.host, where.port)
         return Account(
             user_id=user.user_id,
             phone=user.phone,
@@ -283,6 +285,7 @@ class Control:
             raise NotFound(f"There is no user {user_id}.", reason="USER_NOT_FOUND") from e
 
     def _told(self, sent: Sent) -> Sent:
+        self._centre.state.touch()
         self._centre.desk.deliver(sent.deliveries)
         return sent
 

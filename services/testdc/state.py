@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import partial
+from secrets import token_bytes
 
 from services.runtime.clock import Clock
 from services.testdc.api.registry import Endpoint
@@ -19,7 +21,7 @@ class State:
 
     clock: Clock
     endpoint: Endpoint
-    secret: bytes
+    secret: bytes = field(default_factory=partial(token_bytes, 16))
     """Access hashes are made with it."""
     world: World = field(default_factory=World)
     keys: KeyRing = field(default_factory=KeyRing)
@@ -28,6 +30,13 @@ class State:
     """Open links by connection id."""
     dialogues: dict[int, Dialogue] = field(default_factory=dict)
     """Links that have shown their key, by connection id."""
+
+    changes: int = 0
+    """Grows with every change that a restart must not lose."""
+
+    def touch(self) -> None:
+        """Something changed that a restart must not lose."""
+        self.changes += 1
 
     def subject(self, link: Link, key: AuthKey | None = None) -> Subject:
         """Who speaks on a link, as faults tell senders apart."""

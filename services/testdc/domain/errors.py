@@ -11,6 +11,10 @@ class TelegramError(Exception):
         self.code = code
         self.name = name
 
+    def __reduce__(self) -> tuple[type[TelegramError], tuple[int, str]]:
+        """Exceptions are pickled with their message alone unless told otherwise."""
+        return type(self), (self.code, self.name)
+
 
 def flood_wait(seconds: int) -> TelegramError:
     """420 FLOOD_WAIT_X: this account may not call this method for so many seconds."""

@@ -177,7 +177,7 @@ def _matches(fault: Fault, names: tuple[str, ...]) -> bool:
     if fault.kind is FaultKind.AUTH_KEY_UNREGISTERED:
         return not may_call_without_login(method)
     if fault.kind is FaultKind.FROZEN:
-        return method == "updates.getState" or not _reads(method)
+        return method == "updates.getState" or not reads_only(method)
     return True
 
 
@@ -186,7 +186,8 @@ def may_call_without_login(method: str) -> bool:
     return method.startswith(_OPEN_METHODS)
 
 
-def _reads(method: str) -> bool:
+def reads_only(method: str) -> bool:
+    """Whether a method changes nothing that matters."""
     room, _, verb = method.partition(".")
     return room in {"help", "updates"} or verb.startswith(_FROZEN_READS) or method == "account.updateStatus"
 
@@ -221,7 +222,7 @@ def _trouble(fault: Fault) -> Plan:
 
 def _flood(fault: Fault, now: float) -> Plan | None:
     """One wait per fault; calls inside it are told what is left, calls after it pass."""
-    if not fault.until:
+    if not fault.until or fault.until > now + fault.seconds:  # the clock starts anew with the machine
         fault.until = now + fault.seconds
     if now >= fault.until:
         fault.spent = True

@@ -23,9 +23,15 @@ class AuthKey:
     """Who is logged in with it; 0: nobody yet."""
     dead: TelegramError | None = None
     """Answer to every call, once the key is no good any more."""
+    api_id: int = 0
+    """Which application logged in with it; goes into session strings."""
     use: KeyUse = field(default_factory=KeyUse)
     sessions: set[bytes] = field(default_factory=set)
     """Session ids that have been greeted with new_session_created."""
+
+    def reopen(self) -> None:
+        """The data centre was restarted: no connection is open any more."""
+        self.use = KeyUse()
 
     @property
     def raw_id(self) -> bytes:
