@@ -25,11 +25,9 @@ async def _main(histories: int, seed: int) -> int:
                 traceback.print_exc()
                 print(f"seed {number}: FAILED after {time.monotonic() - began:.0f} s", flush=True)
             else:
-                print(
-                    f"seed {number}: ok in {time.monotonic() - began:.0f} s, all running {report.recovered_after:.1f} s "
-                    f"after the last fault, {report.requests} requests judged: " + "; ".join(report.faults),
-                    flush=True,
-                )
+                took = f"{time.monotonic() - began:.0f} s, all running after {report.recovered_after:.1f} s"
+                print(f"seed {number}: ok, {took}, {report.requests} requests judged: ", end="")
+                print("; ".join(report.faults), flush=True)
     print(
         f"{histories - len(failed)} passed, {len(failed)} failed" + (f": seeds {failed}" if failed else ""),
         flush=True,
