@@ -1,6 +1,6 @@
 """The bare baseline: a loop that starts kurigram clients, so many at a time, and does nothing else.
 
-Run as a process of its own: `python -m benchmarks.bare_start HOST PORT RSA_KEY AT_ONCE < sessions`, one session
+Run as a process of its own: `python -m benchmarks.bare_start HOST PORT KEY AT_ONCE < sessions`, one session
 string a line, then an empty one. Prints the seconds from the first start to the last client's answer, then
 holds the clients until its input ends.
 """
