@@ -114,19 +114,19 @@ class Lifecycle:
             self.hurry.set()
         self.request_stop(received.name)
 
-    async def _wait(self, task: asyncio.Task[Any], limit: float) -> None:
-        """Waits for a task; when it is time to hurry, only a moment longer."""
+    async def _wait(self, task: asyncio.Task[Any], limit: float, hurried: float = _HURRIED_LIMIT) -> None:
+        """Waits for a task at most `limit` seconds, and at most `hurried` once it is time to hurry."""
         hurrying = asyncio.create_task(self.hurry.wait())
         await asyncio.wait({task, hurrying}, timeout=limit, return_when=asyncio.FIRST_COMPLETED)
         hurrying.cancel()
         if self.hurry.is_set():
-            await asyncio.wait({task}, timeout=_HURRIED_LIMIT)
+            await asyncio.wait({task}, timeout=hurried)
 
     async def bound(self, main: asyncio.Task[None], limit: float) -> None:
         """Cancels `main` when the process is to stop and nobody attends to that, or after `limit` seconds."""
         await asyncio.Event.wait(self.stop_requested)
         if self.stop_requested.attended:
-            await self._wait(main, limit)
+            await self._wait(main, limit, hurried=limit / 4)
         await cancel_and_wait(main)
 
 

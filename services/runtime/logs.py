@@ -10,6 +10,7 @@ Log an event name in plain words and the facts as keys: `log.info("lease granted
 
 import json
 import logging
+import os
 import sys
 import threading
 from collections.abc import MutableMapping
@@ -42,6 +43,7 @@ def set_up_logs(
     service: str, *, log_format: LogFormat = "text", level: LogLevel = "info", stream: TextIO | None = None
 ) -> None:
     """Routes all logging of this process to `stream` (stderr), rendered as JSON or readable text."""
+    os.environ.setdefault("GRPC_VERBOSITY", "ERROR")  # gRPC's C core writes to stderr by itself
     out = stream or sys.stderr
     renderer: Processor = _render_json if log_format == "json" else _text_renderer(out)
     chain = _chain(service)

@@ -31,7 +31,7 @@ _LONG_SEGMENT = 64
 _LONG_RUN = 200
 _BINARY_ESCAPES = 8
 
-# Each shape with the characters without which it cannot occur: looking for those first makes most texts cheap.
+# `redact_text` looks for a character that each needs before it tries: most texts have none and cost nothing.
 _BYTES = re.compile(r"""\bb(?:'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")""")
 _URL_PASSWORD = re.compile(r"""(://[^\s/:@'"]*):[^\s'"]*@""")
 _BEARER = re.compile(r"""([Bb]earer\s+)[^\s'"]+""")

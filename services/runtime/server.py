@@ -17,17 +17,18 @@ it leads.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self
 
 import grpc
-from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_health.v1 import health, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from services.runtime.addresses import HostPort
 from services.runtime.channels import MAX_MESSAGE_BYTES
 from services.runtime.errors import SettingsError
+from services.runtime.health import HealthServicer
 from services.runtime.interceptor import ServerInterceptor
 from services.runtime.lifecycle import Lifecycle
 from services.runtime.lifeline import announce_ready
@@ -49,7 +50,6 @@ _OPTIONS: tuple[tuple[str, Any], ...] = (
     ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
     ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
 )
-_HEALTH_LIMIT = 1.0
 
 
 class ServiceServer:
@@ -77,7 +77,7 @@ class ServiceServer:
         self._serving = True
         self._started = False
         self._stopped = False
-        self._health = health.aio.HealthServicer()
+        self._health = HealthServicer()
         self._server = grpc.aio.server(
             interceptors=(ServerInterceptor(), *interceptors), options=[*_OPTIONS, *options]
         )
@@ -94,10 +94,9 @@ class ServiceServer:
             reflection.enable_server_reflection(names, self._server)
         port = self._bind()
         self.address = HostPort(self.address.host, port)
-        await self._publish_health(serving=False)
         await self._server.start()
         self._started = True
-        await self._publish_health(serving=self._serving)
+        self._health.set_all(self._services, serving=self._serving)
         _log.info("serving", listen=str(self.address), services=self._services)
         return self.address
 
@@ -105,7 +104,7 @@ class ServiceServer:
         """What health answers, for "" and each service; ignored once the stop has begun."""
         self._serving = serving
         if self._started:
-            await self._publish_health(serving=serving)
+            self._health.set_all(self._services, serving=serving)
 
     async def serve(self, ready: Mapping[str, Any] | None = None) -> None:
         """Starts, announces itself to the supervisor, waits until the process is to stop, stops."""
@@ -129,7 +128,7 @@ class ServiceServer:
         if self._stopped:
             return
         self._stopped = True
-        await self._announce_shutdown()
+        self._health.stop()
         self._life.stopping.set()
         await self._stop_server()
         await self._life.run_stop_hooks()
@@ -155,15 +154,6 @@ class ServiceServer:
                 reason="CANNOT_LISTEN",
             ) from error
 
-    async def _publish_health(self, *, serving: bool) -> None:
-        answer = health_pb2.HealthCheckResponse
-        status = answer.SERVING if serving else answer.NOT_SERVING
-        for service in ("", *self._services):
-            await _bounded(self._health.set(service, status))
-
-    async def _announce_shutdown(self) -> None:
-        await _bounded(self._health.enter_graceful_shutdown())
-
     async def _stop_server(self) -> None:
         grace = self._life.settings.shutdown_grace.total_seconds()
         stopping = asyncio.ensure_future(self._server.stop(0 if self._life.hurry.is_set() else grace))
@@ -188,12 +178,3 @@ class _NameRecorder:
 
     def add_registered_method_handlers(self, service: str, handlers: Mapping[str, Any]) -> None:
         self._server.add_registered_method_handlers(service, handlers)
-
-
-async def _bounded(publishing: Awaitable[None]) -> None:
-    """The health servicer waits for every watcher's write; a frozen one must not hold up the rest."""
-    try:
-        async with asyncio.timeout(_HEALTH_LIMIT):
-            await publishing
-    except TimeoutError:
-        _log.warning("a health watcher does not read", seconds=_HEALTH_LIMIT)
