@@ -1,0 +1,1 @@
+"""Processes, files, ports and etcd: everything outside that the supervisor touches."""

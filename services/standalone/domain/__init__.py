@@ -1,0 +1,1 @@
+"""What to start, in which order, and when to start it again: decisions without I/O."""
