@@ -22,6 +22,16 @@ ALL_NAMES: frozenset[str] = frozenset(
         "TGFLEET_TOKEN",
         "TGFLEET_TOKEN_FILE",
         "TGFLEET_DATA",
+        # testdc
+        "TGFLEET_TESTDC_LISTEN",
+        "TGFLEET_TESTDC_MEDIA_PORT",
+        "TGFLEET_TESTDC_CONTROL_LISTEN",
+        "TGFLEET_TESTDC_RSA_KEY",
+        "TGFLEET_TESTDC_STATE",
+        "TGFLEET_TESTDC_JOURNAL",
+        "TGFLEET_TESTDC_JOURNAL_LIMIT",
+        "TGFLEET_TESTDC_READY_FILE",
+        "TGFLEET_TESTDC_DC_ID",
         # between a supervisor and its children; not for people
         "TGFLEET_LIFELINE_FD",
         "TGFLEET_READY_FD",
