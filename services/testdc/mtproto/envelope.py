@@ -71,7 +71,7 @@ def seal_packet(auth_key: bytes, message: Message) -> bytes:
     data += urandom(-(len(data) + 12) % 16 + 12)
     msg_key = sha256(auth_key[96:128] + data).digest()[8:24]
     cipher = aes.ige256_encrypt(data, *_derive(auth_key, msg_key, _SERVER))
-    return auth_key_id(auth_key) + msg_key + cipher
+    return bytes(auth_key_id(auth_key) + msg_key + cipher)
 
 
 def _derive(auth_key: bytes, msg_key: bytes, x: int) -> tuple[bytes, bytes]:

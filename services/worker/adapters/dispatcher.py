@@ -1,0 +1,83 @@
+"""The dispatcher port over gRPC: one bidirectional stream to the leading scheduler."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from typing import Any
+
+import grpc
+
+from services.runtime.calls import open_call, translated_errors
+from services.runtime.errors import Unavailable
+from services.worker import wire
+from services.worker.domain.orders import Order
+from services.worker.domain.picture import Happening, Picture, SessionFile, SessionReport
+from services.worker.ports import Attachment
+from tgfleet.scheduler.v1 import scheduler_pb2, scheduler_pb2_grpc
+from tgfleet.worker.v1 import worker_pb2
+
+_Request = scheduler_pb2.AttachWorkerRequest
+_WRITE_LIMIT = 10.0
+"""Seconds that the scheduler may take nothing before the stream counts as broken."""
+
+
+class GrpcDispatcher:
+    """See `ports.Dispatcher`."""
+
+    def __init__(self, channel: grpc.aio.Channel, worker_id: str, incarnation: str, capacity: int) -> None:
+        self._stub = scheduler_pb2_grpc.DispatcherServiceStub(channel)
+        self._worker_id = worker_id
+        self._incarnation = incarnation
+        self._capacity = capacity
+
+    async def attach(self, picture: Picture, serve: Callable[[Attachment], Awaitable[None]]) -> None:
+        """See the port."""
+        async with open_call(self._stub.AttachWorker) as call:
+            stream = GrpcAttachment(call, self._worker_id)
+            await stream.write(
+                _Request(hello=wire.hello(self._worker_id, self._incarnation, self._capacity, picture))
+            )
+            await serve(stream)
+
+
+class GrpcAttachment:
+    """See `ports.Attachment`. Writes are serialised: grpc.aio allows one at a time."""
+
+    def __init__(self, call: Any, worker_id: str) -> None:
+        self._call = call
+        self._worker_id = worker_id
+        self._writing = asyncio.Lock()
+
+    async def write(self, request: scheduler_pb2.AttachWorkerRequest) -> None:
+        """One message. Raises TgfleetError."""
+        async with self._writing:
+            try:
+                with translated_errors():
+                    await asyncio.wait_for(self._call.write(request), _WRITE_LIMIT)
+            except (TimeoutError, asyncio.InvalidStateError) as error:
+                raise Unavailable("The stream to the scheduler takes no more messages.") from error
+
+    async def orders(self) -> AsyncIterator[Order]:
+        """See the port."""
+        with translated_errors():
+            async for message in self._call:
+                order = wire.order(message)
+                if order is not None:
+                    yield order
+
+    async def heartbeat(self, sequence: int, sessions: int) -> None:
+        """See the port."""
+        await self.write(_Request(heartbeat=worker_pb2.Heartbeat(sequence=sequence, sessions=sessions)))
+
+    async def send_reports(self, reports: Sequence[SessionReport]) -> None:
+        """See the port."""
+        batch = worker_pb2.SessionReports(reports=[wire.report(one) for one in reports])
+        await self.write(_Request(reports=batch))
+
+    async def send_happenings(self, happenings: Sequence[Happening]) -> None:
+        """See the port."""
+        batch = worker_pb2.Events(events=[wire.event(one, self._worker_id) for one in happenings])
+        await self.write(_Request(events=batch))
+
+    async def send_files(self, files: Sequence[SessionFile]) -> None:
+        """See the port."""
+        await self.write(_Request(files=worker_pb2.Files(files=wire.announced(files))))

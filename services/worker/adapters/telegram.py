@@ -1,0 +1,297 @@
+"""The Telegram port over kurigram (imported as `pyrogram`): the only room that knows it, beside testdc.
+
+Uses the library for MTProto, parsing and peers, and for nothing that it decides by itself: dialling,
+restarting, waiting out floods, prompting on stdin, message caches and handler tasks are ours or off.
+TELEGRAM.md section 3 has the reasons.
+"""
+
+import asyncio
+import functools
+import logging
+import random
+from collections.abc import Awaitable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pyrogram import Client, raw
+from pyrogram.crypto import rsa
+from pyrogram.errors import RPCError
+
+from services.runtime.clock import Clock
+from services.worker.adapters.telegram_connection import GatedConnection
+from services.worker.adapters.telegram_errors import keep_library_from_writing, method_name, translate
+from services.worker.adapters.telegram_route import Route, parse_proxy
+from services.worker.adapters.telegram_rsa import load_rsa_key
+from services.worker.adapters.telegram_session import WatchedSession
+from services.worker.adapters.telegram_storage import MemoryStorage
+from services.worker.adapters.telegram_updates import sent_message_id, to_message
+from services.worker.domain.telegram import (
+    Credentials,
+    IncomingMessage,
+    LinkCause,
+    LinkDown,
+    LinkFacts,
+    Me,
+    Refused,
+)
+from services.worker.gate import Gate
+from services.worker.ports import MessageHandler
+
+Answer = TypeVar("Answer")
+
+_CALL_LIMIT = 15.0
+_PATIENCE = 1.0
+"""Seconds beyond a call's own limit before it is cancelled from outside."""
+
+_BAD_MESSAGE = "BAD_MSG_NOTIFICATION"
+
+
+@dataclass(frozen=True, slots=True)
+class TelegramConfig:
+    """The fleet's own settings for its clients."""
+
+    api_id: int
+    api_hash: str = field(repr=False)
+    route: Route
+    rsa_key: Path | None
+    keepalive: float = 10.0
+    """Seconds between pings of the link itself, and the time each may take: a half-open link is seen within
+    twice this."""
+
+
+class _Updates:
+    """Stands where the library expects its dispatcher: no tasks, no parsing into high-level objects, no
+    cache."""
+
+    def __init__(self, on_message: MessageHandler) -> None:
+        self.updates_queue = self
+        self._on_message = on_message
+
+    def put_nowait(self, packet: tuple[Any, dict[int, Any], dict[int, Any]]) -> None:
+        """The library hands over an update with the users and chats that came with it."""
+        message = to_message(*packet)
+        if message is not None:
+            self._on_message(message)
+
+
+class FleetClient(Client):  # type: ignore[misc]  # the library has no types
+    """The library's client, which must never ask a person or wait out a flood."""
+
+    async def authorize(self) -> Any:
+        """Prompts on stdin in the stock client."""
+        raise LinkDown(LinkCause.NOT_ALLOWED, "This session is not logged in.")
+
+    async def invoke(self, query: Any, *_given: Any, **_more: Any) -> Any:
+        """Every call of the library itself: once, without sleeping, whatever it asked for."""
+        return await _within(_CALL_LIMIT, method_name(query), self._send(query))
+
+    async def _send(self, query: Any) -> Any:
+        result = await self.session.send(query, timeout=_CALL_LIMIT)
+        await self.fetch_peers(getattr(result, "users", []))
+        await self.fetch_peers(getattr(result, "chats", []))
+        return result
+
+
+class KurigramClients:
+    """Makes clients; one per worker process."""
+
+    def __init__(self, config: TelegramConfig, clock: Clock) -> None:
+        """Raises SettingsError when the RSA key cannot be read."""
+        self._config = config
+        self._clock = clock
+        keep_library_from_writing()
+        # The library logs packets, proxies with their passwords and whole updates; what matters is reported
+        # by us.
+        logging.getLogger("pyrogram").setLevel(logging.CRITICAL)
+        if config.rsa_key is not None:
+            fingerprint, modulus, exponent = load_rsa_key(config.rsa_key)
+            rsa.server_public_keys[fingerprint] = rsa.PublicKey(modulus, exponent)
+
+    def make(self, credentials: Credentials, gate: Gate, on_message: MessageHandler) -> "KurigramClient":
+        """See the port."""
+        return KurigramClient(self._config, self._clock, credentials, gate, on_message)
+
+
+class KurigramClient:
+    """See `ports.TelegramClient`."""
+
+    def __init__(
+        self,
+        config: TelegramConfig,
+        clock: Clock,
+        credentials: Credentials,
+        gate: Gate,
+        on_message: MessageHandler,
+    ) -> None:
+        self._config = config
+        self._clock = clock
+        self._gate = gate
+        self._credentials = credentials
+        self._through = parse_proxy(credentials.proxy)
+        self._updates = _Updates(on_message)
+        self._api_id = credentials.api_id or config.api_id
+        self._storage = MemoryStorage(credentials, self._api_id)
+        self._connections: list[GatedConnection] = []
+        self._client: FleetClient | None = None
+        self._session: WatchedSession | None = None
+
+    async def connect(self, limit: float) -> Me:
+        """See the port."""
+        await self.close()
+        self._gate.check()
+        self._config.route.main(self._credentials.dc_id, test_mode=self._credentials.test_mode)
+        try:
+            async with asyncio.timeout(limit):
+                return await self._connect()
+        except TimeoutError as error:
+            await self.close()
+            raise LinkDown(LinkCause.NO_ANSWER) from error
+        except BaseException:
+            await self.close()
+            raise
+
+    async def _connect(self) -> Me:
+        client = self._build()
+        session = WatchedSession(
+            client,
+            self._credentials.auth_key,
+            self._credentials.dc_id,
+            keepalive=self._config.keepalive,
+            clock=self._clock,
+        )
+        self._client, self._session = client, session
+        client.session, client.is_connected = session, True
+        await _within(None, "initConnection", session.start())
+        self._assert_routed()
+        await self._call(raw.functions.updates.GetState(), _CALL_LIMIT)
+        users = await self._call(raw.functions.users.GetUsers(id=[raw.types.InputUserSelf()]), _CALL_LIMIT)
+        if not users or not isinstance(users[0], raw.types.User):
+            raise Refused(401, "AUTH_KEY_UNREGISTERED", "users.getUsers")
+        await self._storage.user_id(users[0].id)
+        return Me(users[0].id)
+
+    def _build(self) -> FleetClient:
+        """Inside the running loop, as the library needs (TELEGRAM.md section 3, hazard 15)."""
+        model = {"device_model": self._credentials.device_model} if self._credentials.device_model else {}
+        client = FleetClient(
+            "account",
+            api_id=self._api_id,
+            api_hash=self._config.api_hash,
+            storage_engine=self._storage,
+            workers=1,
+            no_updates=False,
+            sleep_threshold=0,
+            max_message_cache_size=1,
+            max_topic_cache_size=1,
+            fetch_replies=False,
+            fetch_topics=False,
+            fetch_stories=False,
+            fetch_stickers=False,
+            connection_factory=functools.partial(
+                GatedConnection,
+                gate=self._gate,
+                route=self._config.route,
+                through=self._through,
+                on_transport_error=self._on_transport_error,
+                register=self._connections.append,
+            ),
+            loop=asyncio.get_running_loop(),
+            **model,
+        )
+        client.dispatcher = self._updates
+        return client
+
+    def _assert_routed(self) -> None:
+        """An override that the library ignored would mean a connection to the real Telegram (TELEGRAM.md
+        section 1)."""
+        if self._session is None or not isinstance(self._session.connection, GatedConnection):
+            raise LinkDown(LinkCause.NOT_ALLOWED, "The client library did not take our connection.")
+
+    def _on_transport_error(self, code: int) -> None:
+        if self._session is not None:
+            self._session.note_transport_error(code)
+
+    async def ping(self, limit: float) -> None:
+        """See the port."""
+        session = self._up()
+        await _within(limit, "ping", session.ping(limit))
+
+    async def probe(self, limit: float) -> None:
+        """See the port."""
+        await self._call(raw.functions.updates.GetState(), limit)
+
+    async def recover(self, limit: float) -> None:
+        """See the port."""
+        self._up()
+        if self._client is not None:
+            await _within(limit, "updates.getDifference", self._client.recover_gaps())
+
+    async def reply(self, message: IncomingMessage, text: str, limit: float) -> int:
+        """See the port."""
+        self._up()
+        try:
+            peer = await self._storage.get_peer_by_id(message.chat_id)
+        except KeyError as error:
+            raise Refused(400, "PEER_ID_INVALID", "messages.sendMessage") from error
+        query = raw.functions.messages.SendMessage(
+            peer=peer,
+            message=text,
+            random_id=random.SystemRandom().getrandbits(63),
+            reply_to=raw.types.InputReplyToMessage(reply_to_msg_id=message.message_id),
+            no_webpage=True,
+        )
+        sent = sent_message_id(await self._call(query, limit))
+        if sent is None:
+            raise LinkDown(LinkCause.BAD_PACKET, "Telegram's answer names no message")
+        return sent
+
+    def facts(self) -> LinkFacts:
+        """See the port."""
+        session = self._session
+        sockets = sum(connection.open for connection in self._connections)
+        if session is None:
+            return LinkFacts(
+                started=False, receiving=False, answered_ago=None, calls_in_flight=0, open_sockets=sockets
+            )
+        return LinkFacts(session.up, session.receiving, session.answered_ago, session.in_flight, sockets)
+
+    async def ended(self) -> LinkDown:
+        """See the port."""
+        return await self._session.ended() if self._session else LinkDown(LinkCause.STOPPED)
+
+    async def close(self) -> None:
+        """See the port."""
+        session = self._session
+        if session is not None:
+            await session.shut()
+        for connection in self._connections:
+            await connection.close()
+        self._connections.clear()
+
+    def _up(self) -> WatchedSession:
+        self._gate.check()
+        if self._session is None or not self._session.up:
+            raise LinkDown(LinkCause.LINK_CLOSED)
+        return self._session
+
+    async def _call(self, query: Any, limit: float) -> Any:
+        session = self._up()
+        name = method_name(query)
+        result = await _within(limit, name, session.send(query, timeout=limit))
+        if isinstance(result, raw.types.BadMsgNotification):
+            raise Refused(result.error_code, _BAD_MESSAGE, name)
+        return result
+
+
+async def _within(limit: float | None, method: str, call: Awaitable[Answer]) -> Answer:
+    """The call, with its errors translated and its time bounded. Raises Refused, LinkDown or Fenced."""
+    try:
+        async with asyncio.timeout(None if limit is None else limit + _PATIENCE):
+            return await call
+    except RPCError as error:
+        raise translate(error, method) from error
+    except TimeoutError as error:
+        raise LinkDown(LinkCause.NO_ANSWER, method) from error
+    except OSError as error:
+        raise LinkDown(LinkCause.LINK_CLOSED, type(error).__name__) from error
