@@ -1,9 +1,9 @@
 """Stock clients pointed at the test data centre, for tests. They can dial nothing but loopback.
 
-    from tests.support.testdc import kurigram_client, telethon_client
+from tests.support.testdc import kurigram_client, telethon_client
 
-    async with TestDataCentre() as dc:
-        async with kurigram_client(dc, account) as client: ...
+async with TestDataCentre() as dc:
+    async with kurigram_client(dc, account) as client: ...
 """
 
 from __future__ import annotations
