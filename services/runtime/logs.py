@@ -65,6 +65,13 @@ class _NamedLogger(structlog.WriteLogger):
         self.name = name
 
 
+class _StdlibHandler(logging.StreamHandler[TextIO]):
+    """Writes the standard library's records; one that cannot be rendered is told of without its contents."""
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's name
+        get_logger("runtime.logs").error("a log record could not be rendered", source=record.name)
+
+
 def redact_event(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
     """The processor that lets no secret through; the last one before rendering."""
     for key, value in event.items():
@@ -108,7 +115,7 @@ def _route_stdlib(chain: list[Processor], renderer: Processor, level: LogLevel, 
         event["logger"] = record.name
         return event
 
-    handler = logging.StreamHandler(out)
+    handler = _StdlibHandler(out)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=[add_logger_name, *chain],

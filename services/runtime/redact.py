@@ -39,7 +39,7 @@ _ASSIGNED = re.compile(
     r"""((?<!lease_)(?<!page_)(?<!fencing_)(?:password|passwd|passphrase|secret|token|api_?hash|"""
     r"""session_?string|auth_?key|phone_?code|phone_?code_?hash|login_?code|master_?key|private_?key)"""
     r"""["']?\s*[=:]\s*)"""
-    r"""(?:"[^"]*"|'[^']*'|[^\s"',;&)\]}]+)""",
+    r"""(?:b?"(?:[^"\\]|\\.)*"|b?'(?:[^'\\]|\\.)*'|[^\s"',;&)\]}]+)""",
     re.IGNORECASE,
 )
 _NUMBER_NAME = re.compile(r"""((?:phone|phone_number|name)["']?\s*[=:]\s*["']?)(\+?\d{7,15})\b""")

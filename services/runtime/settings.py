@@ -23,29 +23,31 @@ import dataclasses
 import difflib
 import inspect
 import itertools
-import re
 import textwrap
 from collections.abc import Iterable, Mapping
 from dataclasses import MISSING, dataclass
-from datetime import timedelta
-from enum import Enum
-from pathlib import Path
-from types import NoneType, UnionType
-from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+from types import NoneType
+from typing import Any, TypeVar, get_args, get_type_hints
 
-from services.runtime.addresses import Endpoints, HostPort
 from services.runtime.errors import SettingsError
 from services.runtime.redact import redact_text
-from services.runtime.secret import Secret
 from services.runtime.setting_names import ALL_NAMES
+from services.runtime.values import format_duration, format_value, is_secret, parse_duration, parse_value
 
 S = TypeVar("S")
 
+__all__ = [
+    "SettingRow",
+    "describe",
+    "env_names",
+    "format_duration",
+    "load",
+    "parse_duration",
+    "refuse_unknown",
+    "setting",
+]
+
 PREFIX = "TGFLEET_"
-_UNITS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}
-_DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
-_TRUE = frozenset({"1", "true", "yes", "on"})
-_FALSE = frozenset({"0", "false", "no", "off"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,24 +98,6 @@ def describe(cls: type[Any]) -> list[SettingRow]:
     return [SettingRow(_env(f), _default_text(f), meanings.get(f.name, "")) for f in _fields(cls)]
 
 
-def parse_duration(text: str) -> timedelta:
-    """`500ms`, `15s`, `30m`, `2h`, `1d`, or several in a row (`1h30m`). Raises ValueError."""
-    parts = _DURATION.findall(text)
-    if not parts or "".join(number + unit for number, unit in parts) != text:
-        raise ValueError("write a duration such as 500ms, 15s, 30m or 2h")
-    return timedelta(seconds=sum(float(number) * _UNITS[unit] for number, unit in parts))
-
-
-def format_duration(duration: timedelta) -> str:
-    """The shortest text that `parse_duration` reads back."""
-    milliseconds = round(duration.total_seconds() * 1000)
-    for unit in ("d", "h", "m", "s"):
-        step = round(_UNITS[unit] * 1000)
-        if milliseconds and milliseconds % step == 0:
-            return f"{milliseconds // step}{unit}"
-    return f"{milliseconds}ms"
-
-
 def _fields(cls: type[Any]) -> tuple[dataclasses.Field[Any], ...]:
     return dataclasses.fields(cls)
 
@@ -128,10 +112,10 @@ def _value(field: dataclasses.Field[Any], hint: Any, environ: Mapping[str, str])
     if not text:
         return _default(field, hint, name)
     try:
-        value = _parse(hint, text)
+        value = parse_value(hint, text)
         _check_bounds(field, value)
     except ValueError as error:
-        shown = "" if _is_secret(hint) else f" (it is {redact_text(text)[:80]!r})"
+        shown = "" if is_secret(hint) else f" (it is {redact_text(text)[:80]!r})"
         raise SettingsError(f"{name} has a bad value: {error}{shown}", reason="BAD_SETTING") from None
     return value
 
@@ -139,7 +123,7 @@ def _value(field: dataclasses.Field[Any], hint: Any, environ: Mapping[str, str])
 def _default(field: dataclasses.Field[Any], hint: Any, name: str) -> Any:
     if field.default is not MISSING:
         is_text = isinstance(field.default, str)
-        return _parse(hint, field.default) if is_text and field.default else field.default
+        return parse_value(hint, field.default) if is_text and field.default else field.default
     if field.default_factory is not MISSING:
         return field.default_factory()
     if NoneType in get_args(hint):
@@ -147,101 +131,18 @@ def _default(field: dataclasses.Field[Any], hint: Any, name: str) -> Any:
     raise SettingsError(f"{name} is not set, and there is no default for it", reason="MISSING_SETTING")
 
 
-def _parse(hint: Any, text: str) -> Any:
-    """The value of that type, or ValueError with the rest of a sentence."""
-    origin, args = get_origin(hint), get_args(hint)
-    if origin in {Union, UnionType}:
-        return _parse_union([arg for arg in args if arg is not NoneType], text)
-    if origin is tuple:
-        return tuple(_parse(args[0], part.strip()) for part in text.split(",") if part.strip())
-    if origin is Secret:
-        return Secret(_parse(args[0], text))
-    if origin is Literal:
-        return _one_of({str(arg): arg for arg in args}, text)
-    if isinstance(hint, type) and issubclass(hint, Enum):
-        return _one_of({str(member.value).lower(): member for member in hint}, text.lower())
-    parser = _PARSERS.get(hint)
-    if parser is None:
-        raise TypeError(f"no settings parser for {hint}")
-    return parser(text)
-
-
-def _parse_union(kinds: list[Any], text: str) -> Any:
-    """A Literal among the kinds is tried first (`HostPort | Literal["off"]`)."""
-    literals = [kind for kind in kinds if get_origin(kind) is Literal]
-    for kind in literals:
-        if text in get_args(kind):
-            return text
-    return _parse(next(kind for kind in kinds if kind not in literals), text)
-
-
-def _one_of(choices: Mapping[str, Any], text: str) -> Any:
-    if text not in choices:
-        raise ValueError(f"it must be one of {', '.join(choices)}")
-    return choices[text]
-
-
-def _parse_bool(text: str) -> bool:
-    lowered = text.lower()
-    if lowered not in _TRUE | _FALSE:
-        raise ValueError("it must be 1 or 0 (also true/false, yes/no, on/off)")
-    return lowered in _TRUE
-
-
-def _parse_int(text: str) -> int:
-    try:
-        return int(text)
-    except ValueError:
-        raise ValueError("it must be a whole number") from None
-
-
-def _parse_float(text: str) -> float:
-    try:
-        return float(text)
-    except ValueError:
-        raise ValueError("it must be a number") from None
-
-
-_PARSERS: dict[Any, Any] = {
-    str: str,
-    int: _parse_int,
-    float: _parse_float,
-    bool: _parse_bool,
-    Path: lambda text: Path(text).expanduser(),
-    timedelta: parse_duration,
-    HostPort: HostPort.parse,
-    Endpoints: Endpoints.parse,
-}
-
-
 def _check_bounds(field: dataclasses.Field[Any], value: Any) -> None:
     minimum, maximum = field.metadata.get("minimum"), field.metadata.get("maximum")
     if minimum is not None and value < minimum:
-        raise ValueError(f"it must be at least {_text(minimum)}")
+        raise ValueError(f"it must be at least {format_value(minimum)}")
     if maximum is not None and value > maximum:
-        raise ValueError(f"it must be at most {_text(maximum)}")
-
-
-def _is_secret(hint: Any) -> bool:
-    return get_origin(hint) is Secret or hint is Secret or any(_is_secret(arg) for arg in get_args(hint))
+        raise ValueError(f"it must be at most {format_value(maximum)}")
 
 
 def _default_text(field: dataclasses.Field[Any]) -> str:
     if field.default is MISSING:
         return "" if field.default_factory is not MISSING else "required"
-    return _text(field.default)
-
-
-def _text(value: Any) -> str:
-    if value is None or value == ():
-        return ""
-    if isinstance(value, timedelta):
-        return format_duration(value)
-    if isinstance(value, bool):
-        return "1" if value else "0"
-    if isinstance(value, Enum):
-        return str(value.value)
-    return ",".join(map(_text, value)) if isinstance(value, tuple) else str(value)
+    return format_value(field.default)
 
 
 def _field_docstrings(cls: type[Any]) -> dict[str, str]:

@@ -9,6 +9,7 @@
 """
 
 import asyncio
+import itertools
 import uuid
 from datetime import timedelta
 from typing import TypeVar
@@ -28,10 +29,11 @@ DOMAIN = "tgfleet"
 DETAILS_KEY = "grpc-status-details-bin"
 
 # Clients accept 8 KiB of headers by default (grpc.max_metadata_size) and the sentence travels twice.
-_MAX_SENTENCE = 600
-_MAX_METADATA_VALUE = 200
+# (percent-encoded: times three; in base64: times four thirds). All in bytes of UTF-8.
+_MAX_SENTENCE = 1000
+_MAX_DETAIL = 300
 _MAX_METADATA_KEYS = 16
-_MAX_STATUS_BYTES = 4000
+_MAX_STATUS = 3000
 
 _log = get_logger("runtime.status")
 
@@ -96,25 +98,24 @@ def as_tgfleet_error(error: BaseException) -> TgfleetError:
 def to_status(error: BaseException) -> status_pb2.Status:
     """The rich status of any error; logs unknown ones."""
     known = as_tgfleet_error(error)
-    sentence = redact_text(known.message)[:_MAX_SENTENCE]
+    sentence = _clip(known.message, _MAX_SENTENCE)
     status = status_pb2.Status(code=grpc_code(known).value[0], message=sentence)
-    metadata = {k: redact_text(v)[:_MAX_METADATA_VALUE] for k, v in known.metadata.items()}
-    info = error_details_pb2.ErrorInfo(
-        reason=known.reason, domain=DOMAIN, metadata=dict(list(metadata.items())[:_MAX_METADATA_KEYS])
-    )
+    metadata = {_clip(k, _MAX_DETAIL): _clip(v, _MAX_DETAIL) for k, v in known.metadata.items()}
+    some = dict(itertools.islice(metadata.items(), _MAX_METADATA_KEYS))
+    info = error_details_pb2.ErrorInfo(reason=known.reason, domain=DOMAIN, metadata=some)
     status.details.add().Pack(info)
     if known.field is not None:
         violation = error_details_pb2.BadRequest.FieldViolation(
-            field=known.field[:_MAX_METADATA_VALUE],
-            description=sentence[:_MAX_METADATA_VALUE],
+            field=_clip(known.field, _MAX_DETAIL),
+            description=_clip(sentence, _MAX_DETAIL),
             reason=known.reason,
         )
         status.details.add().Pack(error_details_pb2.BadRequest(field_violations=[violation]))
     if known.retry_after is not None:
         retry = error_details_pb2.RetryInfo()
-        retry.retry_delay.FromTimedelta(known.retry_after)
+        retry.retry_delay.FromTimedelta(max(known.retry_after, timedelta(0)))
         status.details.add().Pack(retry)
-    if status.ByteSize() > _MAX_STATUS_BYTES:
+    if status.ByteSize() > _MAX_STATUS:
         status.details[0].Pack(error_details_pb2.ErrorInfo(reason=known.reason, domain=DOMAIN))
     return status
 
@@ -167,6 +168,11 @@ def _detail(status: status_pb2.Status | None, kind: type[M]) -> M | None:
         if packed.Is(message.DESCRIPTOR) and packed.Unpack(message):
             return message
     return None
+
+
+def _clip(text: str, most: int) -> str:
+    """Redacted, valid UTF-8, at most so many bytes."""
+    return redact_text(text).encode("utf-8", "replace")[:most].decode("utf-8", "ignore")
 
 
 def leaf_errors(error: BaseException) -> list[BaseException]:

@@ -35,50 +35,67 @@ class Settings:
     """A secret that must not be seen."""
 
 
-async def main(settings: Settings, life: Lifecycle) -> None:
-    if MODE == "stuck-start":
-        say("starting")
-        try:
-            await asyncio.Event().wait()
-        finally:
-            say("finally")
-    if MODE == "no-listener":
-        raise RuntimeError("broken +99966123456")
-    server = ServiceServer("child", settings.child_listen, life)
-    server.add(add_echo, Echo(stopping=life.stopping))
+class Parts:
+    """Hooks and tasks of the child, each of which says when it ran."""
 
-    async def first() -> None:
+    def __init__(self, life: Lifecycle) -> None:
+        self.life = life
+
+    async def first(self) -> None:
         say("hook first")
         if MODE == "slow-hook":
             await asyncio.sleep(60)
 
-    async def failing() -> None:
+    async def failing(self) -> None:
         say("hook failing")
         raise ValueError("a hook that fails")
 
-    async def last() -> None:
+    async def last(self) -> None:
         say("hook last")
 
-    async def watch() -> None:
-        await life.stopping.wait()
+    async def watch(self) -> None:
+        await self.life.stopping.wait()
         say("stopping")
 
-    async def die() -> None:
+    async def die(self) -> None:
         raise ValueError("background failure")
 
-    life.on_stop(first)
-    if MODE == "failing-hook":
-        life.on_stop(failing)
-    life.on_stop(last)
-    life.tasks.spawn(watch(), name="watch")
-    if MODE == "failing-task":
-        life.tasks.spawn(die(), name="die")
+    def register(self) -> None:
+        self.life.on_stop(self.first)
+        if MODE == "failing-hook":
+            self.life.on_stop(self.failing)
+        self.life.on_stop(self.last)
+        self.life.tasks.spawn(self.watch(), name="watch")
+        if MODE == "failing-task":
+            self.life.tasks.spawn(self.die(), name="die")
+
+
+async def stuck() -> None:
+    say("starting")
+    try:
+        await asyncio.Event().wait()
+    finally:
+        say("finally")
+
+
+def block_the_loop() -> None:
+    time.sleep(60)
+
+
+async def main(settings: Settings, life: Lifecycle) -> None:
+    if MODE == "stuck-start":
+        await stuck()
+    if MODE == "broken":
+        raise RuntimeError("broken +99966123456")
+    Parts(life).register()
+    server = ServiceServer("child", settings.child_listen, life)
+    server.add(add_echo, Echo(stopping=life.stopping))
     try:
         await server.serve(ready={"pid": os.getpid()})
     finally:
         say("finally")
         if MODE == "blocked-loop":
-            time.sleep(60)
+            block_the_loop()
 
 
 if __name__ == "__main__":

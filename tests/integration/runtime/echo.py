@@ -1,4 +1,4 @@
-"""A service of all four kinds of call whose answer, or failure, is chosen by the request. For the runtime's tests.
+"""A service of all four kinds of call whose answer, or failure, is chosen by the request. For tests.
 
 Messages are google.protobuf.StringValue: a real protobuf type with a text field, without a proto of our own.
 """
@@ -17,7 +17,9 @@ Failure = Callable[[], BaseException]
 class Echo:
     """`failures` maps a request's text to the exception that the handler raises for it."""
 
-    def __init__(self, failures: dict[str, Failure] | None = None, stopping: asyncio.Event | None = None) -> None:
+    def __init__(
+        self, failures: dict[str, Failure] | None = None, stopping: asyncio.Event | None = None
+    ) -> None:
         self.failures = failures or {}
         self.stopping = stopping or asyncio.Event()
         self.started = asyncio.Event()
@@ -70,7 +72,8 @@ class Echo:
         if text == "forever":
             await asyncio.Event().wait()
         if text in self.failures:
-            raise self.failures[text]()
+            failure = self.failures[text]()
+            raise failure
 
 
 def add_echo(servicer: Echo, server: Any) -> None:

@@ -143,17 +143,20 @@ async def test_an_answer_of_the_wrong_type_is_our_mistake(running: Running) -> N
         await channel.close()
 
 
-@pytest.mark.parametrize(("kind", "streams"), [("One", False), ("Watch", False), ("Collect", True), ("Chat", True)])
+@pytest.mark.parametrize(
+    ("kind", "streams"), [("One", False), ("Watch", False), ("Collect", True), ("Chat", True)]
+)
 @pytest.mark.parametrize("garbage", [b"\x0a\x02\xff\xfe", b"\xff\xff\xff\xff", b"\x0a\x7fshort"])
 async def test_bytes_that_are_no_message_are_an_invalid_argument(
     running: Running, kind: str, streams: bool, garbage: bytes
 ) -> None:
     path = f"/{SERVICE}/{kind}"
+    if streams:
+        call = running.channel.stream_unary(path)(iter([garbage]), timeout=5)
+    else:
+        call = running.channel.unary_unary(path)(garbage, timeout=5)
     with pytest.raises(errors.InvalidArgument) as caught, translated_errors():
-        if streams:
-            await running.channel.stream_unary(path)(iter([garbage]), timeout=5)
-        else:
-            await running.channel.unary_unary(path)(garbage, timeout=5)
+        await call
     assert caught.value.reason == "MALFORMED_REQUEST"
     assert caught.value.field == "request"
 
@@ -176,8 +179,10 @@ async def test_the_request_id_comes_back_and_is_in_the_log(running: Running, kin
     request = StringValue(value="x")
     metadata = ((HEADER, "my-id-1"),)
     method = getattr(running.stub, kind)
-    call = method(request if kind in {"One", "Watch", "Write"} else iter([request]), metadata=metadata, timeout=5)
-    assert ("my-id-1") == dict(await call.trailing_metadata())[HEADER]
+    call = method(
+        request if kind in {"One", "Watch", "Write"} else iter([request]), metadata=metadata, timeout=5
+    )
+    assert dict(await call.trailing_metadata())[HEADER] == ("my-id-1")
     assert seen == ["my-id-1"]
 
 
@@ -281,7 +286,11 @@ async def test_what_an_extra_interceptor_raises_is_translated(kind: str) -> None
 async def test_grpc_logs_no_unexpected_exception(running: Running, caplog: pytest.LogCaptureFixture) -> None:
     """Whatever happens in a handler, grpc itself never has to make up a status."""
     caplog.set_level(logging.DEBUG)
-    running.echo.failures |= {"a": lambda: RuntimeError("x"), "b": asyncio.CancelledError, "c": lambda: SystemError()}
+    running.echo.failures |= {
+        "a": lambda: RuntimeError("x"),
+        "b": asyncio.CancelledError,
+        "c": SystemError,
+    }
     for kind in KINDS:
         for text in running.echo.failures:
             with pytest.raises((errors.TgfleetError,)), translated_errors():
