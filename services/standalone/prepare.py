@@ -15,6 +15,7 @@ from services.standalone.adapters.etcd_binary import find_etcd
 from services.standalone.adapters.free_ports import free_port, is_free
 from services.standalone.adapters.secrets_made_once import ensure_master_key, ensure_token
 from services.standalone.arguments import Arguments
+from services.standalone.demo.setup import write_demo_files
 from services.standalone.domain.fleet import LISTENERS, FleetPlan, demo_telegram, worker_names
 from services.standalone.domain.home import Home
 from services.standalone.domain.mode import Mode, Times, choose_mode, choose_times
@@ -126,6 +127,7 @@ def _make_home(data: DataDir, mode: Mode, workers: int) -> Home:
         home.sessions(name).mkdir(mode=0o700, parents=True, exist_ok=True)
     if mode is Mode.DEMO:
         home.testdc.mkdir(mode=0o700, exist_ok=True)
+        write_demo_files(home)
     return home
 
 

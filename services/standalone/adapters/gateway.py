@@ -1,12 +1,12 @@
 """The public gateway as a client sees it: what `tgfleet up` and the demo ask of the fleet they started."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from types import TracebackType
 from typing import Any, Self
 
-from services.runtime.calls import unary
+from services.runtime.calls import open_call, unary
 from services.runtime.channels import open_channel
-from tgfleet.gateway.v1 import account_pb2, account_pb2_grpc, fleet_pb2, fleet_pb2_grpc
+from tgfleet.gateway.v1 import account_pb2, account_pb2_grpc, fleet_pb2, fleet_pb2_grpc, result_pb2
 
 _LIMIT = 10.0
 _PAGE = 1000
@@ -32,6 +32,15 @@ class GatewayClient:
     async def call(self, method: Any, request: Any, limit: float = _LIMIT) -> Any:
         """One answer, within so many seconds."""
         return await unary(method, request, timeout=limit, metadata=self.metadata)
+
+    async def results(
+        self, method: Any, request: Any, limit: float = 60.0
+    ) -> AsyncIterator[result_pb2.AccountResult]:
+        """The results of a fleet call as they come; the summary ends it."""
+        async with open_call(method, request, timeout=limit, metadata=self.metadata) as call:
+            async for message in call:
+                for result in message.results:
+                    yield result
 
     async def workers(self) -> Sequence[fleet_pb2.Worker]:
         """All workers that the scheduler knows."""

@@ -59,7 +59,7 @@ def worker_names(count: int) -> list[str]:
 
 def fleet_specs(plan: FleetPlan) -> list[ChildSpec]:
     """The children, each after those it needs."""
-    specs = [_testdc(plan)] if plan.testdc else []
+    specs = [_testdc(plan), _other_program(plan)] if plan.testdc else []
     if plan.etcd_binary:
         specs.append(_etcd(plan))
     specs.append(_registry(plan))
@@ -195,9 +195,34 @@ def _testdc(plan: FleetPlan) -> ChildSpec:
     return ChildSpec(name="testdc", argv=_service(plan, "testdc"), env=env, stop_stage=_STAGE_LAST)
 
 
+def _other_program(plan: FleetPlan) -> ChildSpec:
+    arguments = (_local(plan, "testdc"), str(shared_session(plan)))
+    return ChildSpec(
+        name="other",
+        argv=(*_service(plan, "testdc.foreign_client"), *arguments),
+        needs=("testdc",),
+        stop_stage=_STAGE_GATEWAY,
+    )
+
+
+def shared_session(plan: FleetPlan) -> Path:
+    """Where the demo's other program, a stranger to the fleet, finds the session that it uses as well."""
+    return plan.home.testdc / "shared-session"
+
+
 def rsa_key(plan: FleetPlan) -> Path:
     """Where the test data centre writes the public key that its clients need."""
     return plan.home.testdc / "rsa_key.pem"
+
+
+def testdc_control(plan: FleetPlan) -> str:
+    """Where the test data centre's control interface is."""
+    return _local(plan, "testdc-control")
+
+
+def testdc_address(plan: FleetPlan) -> str:
+    """Where the test data centre is."""
+    return _local(plan, "testdc")
 
 
 def demo_telegram(plan: FleetPlan) -> dict[str, str]:
