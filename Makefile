@@ -21,6 +21,12 @@ $(STAMP): requirements.lock pyproject.toml hatch_build.py $(shell find protos -n
 protos: setup ## Build gen/ again from protos/
 	@$(BIN)/python hatch_build.py
 
+demo: setup ## Start a fleet of sample accounts, show what it does, stop it
+	@$(BIN)/python -m services.standalone.demo
+
+up: setup ## Start the same fleet of sample accounts and keep it running
+	@$(BIN)/python -m services.standalone --demo
+
 test: setup lint ## Run every test: linters, unit, contract, integration, end to end
 	@tests/support/fetch_etcd.sh
 	$(BIN)/python -m pytest tests/unit tests/contract tests/integration tests/e2e

@@ -27,7 +27,7 @@ def main(argv: Sequence[str] | None = None, environ: Mapping[str, str] = os.envi
     """Runs the fleet; the exit code of the process."""
     arguments = parse_arguments(sys.argv[1:] if argv is None else argv, environ)
     os.umask(0o077)  # whatever the fleet writes is its owner's alone
-    console = Console()
+    console = Console(hints=not arguments.no_hints)
     try:
         fleet: Prepared = prepare(arguments, environ, random.SystemRandom())
     except SettingsError as error:

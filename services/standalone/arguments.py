@@ -22,6 +22,7 @@ class Arguments:
     data: Path
     demo: bool
     live: bool
+    no_hints: bool
     ready_file: Path | None
     gateway_listen: HostPort | None
     lease_ttl: timedelta | None
@@ -35,7 +36,9 @@ def parse_arguments(argv: Sequence[str], environ: Mapping[str, str] = os.environ
 
 
 def default_data_dir(environ: Mapping[str, str]) -> Path:
-    """XDG's place for data: $XDG_DATA_HOME/tgfleet, by default ~/.local/share/tgfleet."""
+    """TGFLEET_DATA, else XDG's place for data: $XDG_DATA_HOME/tgfleet, by default ~/.local/share/tgfleet."""
+    if told := environ.get("TGFLEET_DATA", "").strip():
+        return _path(told)
     base = environ.get("XDG_DATA_HOME", "")
     return (Path(base) if Path(base).is_absolute() else Path.home() / ".local" / "share") / "tgfleet"
 
@@ -58,6 +61,7 @@ def _parser(data: Path) -> ArgumentParser:
         action="store_true",
         help="talk to Telegram itself (needs TGFLEET_TELEGRAM_API_ID and _API_HASH)",
     )
+    add("--no-hints", action="store_true", help="do not print commands to paste")
     add("--ready-file", type=_path, metavar="FILE", help="JSON that is written when all is serving")
     add(
         "--gateway-listen",

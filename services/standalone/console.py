@@ -19,7 +19,9 @@ _NAME_WIDTH = 10
 class Console:
     """Fulfils `ports.Observer` and says the rest of the story, too."""
 
-    def __init__(self, terminal: Terminal | None = None) -> None:
+    def __init__(self, terminal: Terminal | None = None, *, hints: bool = True) -> None:
+        """`hints`: whether to print commands to paste."""
+        self._hints = hints
         self._terminal = terminal or Terminal(highlight=False, soft_wrap=True)
         self._launched: dict[str, tuple[int, float]] = {}
 
@@ -59,6 +61,8 @@ class Console:
         """The fleet is up: how to use and how to stop it."""
         self._print("")
         self._print(Text(f"Serving on {gateway} after {since_start:.1f} s.", style="bold green"))
+        if not self._hints:
+            return
         self._print("Paste into another terminal:\n")
         for line in paste_lines(gateway, token_file):
             self._print(Text(f"  {line}", style="cyan"))

@@ -11,6 +11,7 @@ DECIDED = frozenset(
         *(f"TGFLEET_{name}_ENDPOINTS" for name in ("ETCD", "REGISTRY", "SCHEDULER")),
         *(f"TGFLEET_{name}_DATABASE_URL" for name in ("REGISTRY", "SCHEDULER")),
         "TGFLEET_BOOTSTRAP_TOKEN_FILE",
+        "TGFLEET_DATA",
         "TGFLEET_GATEWAY",
         "TGFLEET_LEASE_SETTLE",
         "TGFLEET_LEASE_TTL",

@@ -16,6 +16,8 @@ from services.runtime.settings import load, setting
 class Settings:
     """The settings of the whole fleet on one machine. Arguments of the command go before them."""
 
+    data: Path | None = setting(None)
+    """The data directory; unset: ~/.local/share/tgfleet (or under XDG_DATA_HOME)."""
     gateway_listen: HostPort | None = setting(None)
     """Where the gateway listens; unset: 127.0.0.1:7443, or a free port if that one is taken."""
     lease_ttl: timedelta | None = setting(None, minimum=timedelta(seconds=1))
