@@ -26,6 +26,8 @@ from services.testdc.tl import raw
 log = logging.getLogger(__name__)
 
 _NOBODY = User(0, "", "")
+_BAD = {16: "MSG_ID_TOO_LOW", 17: "MSG_ID_TOO_HIGH", 48: "BAD_SERVER_SALT"}
+"""https://core.telegram.org/mtproto/service_messages_about_messages#notice-of-ignored-error-message"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +56,19 @@ class CallDesk:
         self._use(dialogue)
         outcome = Outcome.NO_ANSWER if dialogue.mute else Outcome.OK
         self._note(RecordKind.CALL, dialogue, method=method, service=True, outcome=outcome)
+
+    def rejected(self, dialogue: Dialogue, code: int) -> None:
+        """See Desk. Shows that somebody spoke on the key, though Telegram's rule does not count it."""
+        outcome = Outcome.NO_ANSWER if dialogue.mute else Outcome.ERROR
+        self._note(
+            RecordKind.CALL,
+            dialogue,
+            method="rejected",
+            service=True,
+            outcome=outcome,
+            code=code,
+            error=_BAD[code],
+        )
 
     def call(self, dialogue: Dialogue, message: ClientMessage) -> None:
         """See Desk."""

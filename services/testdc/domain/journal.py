@@ -70,7 +70,7 @@ class Record:
     wrappers: tuple[str, ...] = ()
     """Methods around it, outermost first, as invokeWithLayer."""
     service: bool = False
-    """A ping: proves use of the key, but is no API call."""
+    """A ping, or a packet `rejected` for its salt or clock: proves use of the key, but is no API call."""
     outcome: Outcome = Outcome.NONE
     effect: bool = False
     """Whether a call was carried out."""

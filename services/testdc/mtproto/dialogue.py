@@ -31,6 +31,9 @@ class Desk(Protocol):
     def ping(self, dialogue: Dialogue, method: str) -> None:
         """The client has pinged."""
 
+    def rejected(self, dialogue: Dialogue, code: int) -> None:
+        """A packet was refused for its salt or message id; the client will say it again."""
+
     def call(self, dialogue: Dialogue, message: ClientMessage) -> None:
         """The client calls an API method."""
 
@@ -85,6 +88,7 @@ class Dialogue:
         return 0 if packet.salt == self.key.salt else _CODE_SALT
 
     def _reject(self, packet: Message, code: int) -> None:
+        self._desk.rejected(self, code)
         answer: Any
         if code == _CODE_SALT:
             answer = raw.types.BadServerSalt(

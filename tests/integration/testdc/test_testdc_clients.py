@@ -26,7 +26,7 @@ async def test_kurigram_starts_with_a_stored_session(dc: TestDataCentre, alice: 
         assert (await client.get_me()).phone_number == alice.phone
     records = dc.control.get_journal()
     methods = [record.method for record in records if record.method]
-    assert methods[:4] == ["ping", "help.getConfig", "updates.getState", "users.getFullUser"]
+    assert methods[:5] == ["rejected", "ping", "help.getConfig", "updates.getState", "users.getFullUser"]
     assert {record.auth_key_id for record in records if record.method} == {alice.auth_key_id}
     assert records[-1].kind.value == "connection_closed"
 
@@ -201,7 +201,7 @@ async def test_contacts(dc: TestDataCentre, alice: Account, bob: Account) -> Non
             (bob.user_id, True, bob.phone)
         ]
         dc.control.send_message(bob.user_id, user_peer(alice.user_id), "hi")
-        message = [m async for m in client.get_chat_history(bob.user_id)][0]
+        message = await anext(client.get_chat_history(bob.user_id))
         assert message.from_user.is_contact
 
 

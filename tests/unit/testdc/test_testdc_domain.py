@@ -36,25 +36,22 @@ def _user(user_id: int) -> Peer:
         ("A", None),
         ("AAB", None),
         ("ABBB", None),
+        ("ABC", None),
         ("ABA", "A"),
         ("AABBA", "A"),
-        ("ABB-A", None),
-        ("ABC", None),
+        ("ABCA", "A"),
+        ("ABbA", None),
+        ("ABaA", None),
     ],
 )
 def test_telegrams_rule_needs_a_b_a(order: str, caught: str | None) -> None:
-    """`-A` closes A's predecessor B... here the connection B, before A speaks again."""
+    """A capital letter is a request of that connection, a small one its end."""
     use, found = KeyUse(), None
-    closing = False
     for letter in order:
-        if letter == "-":
-            closing = True
-        elif closing:
-            use.closed(ord("B"))
-            closing = False
-            found = found or (letter if use.request(ord(letter)) else None)
-        else:
-            found = found or (letter if use.request(ord(letter)) else None)
+        if letter.islower():
+            use.closed(ord(letter.upper()))
+        elif use.request(ord(letter)) is not None:
+            found = found or letter
     assert found == caught
 
 
