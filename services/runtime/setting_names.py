@@ -32,6 +32,14 @@ ALL_NAMES: frozenset[str] = frozenset(
         "TGFLEET_TESTDC_JOURNAL_LIMIT",
         "TGFLEET_TESTDC_READY_FILE",
         "TGFLEET_TESTDC_DC_ID",
+        # registry
+        "TGFLEET_REGISTRY_LISTEN",
+        "TGFLEET_REGISTRY_DATABASE_URL",
+        "TGFLEET_ETCD_ENDPOINTS",
+        "TGFLEET_MASTER_KEY_FILE",
+        "TGFLEET_BOOTSTRAP_TOKEN_FILE",
+        "TGFLEET_LEASE_TTL",
+        "TGFLEET_LEASE_SETTLE",
         # between a supervisor and its children; not for people
         "TGFLEET_LIFELINE_FD",
         "TGFLEET_READY_FD",

@@ -1,0 +1,82 @@
+"""The registry's composition root: settings -> adapters -> handlers -> server. The only place that wires."""
+
+import asyncio
+import sys
+from datetime import timedelta
+
+from services.registry.adapters.database import open_database
+from services.registry.adapters.etcd_client import EtcdClient
+from services.registry.adapters.etcd_leases import EtcdLeaseStore
+from services.registry.adapters.migrate import upgrade
+from services.registry.adapters.sql_store import SqlStore
+from services.registry.adapters.vault import AesGcmVault, load_master_keys
+from services.registry.domain.leasing import LeaseTerms
+from services.registry.handlers.accounts import Accounts
+from services.registry.handlers.candidates import Candidates
+from services.registry.handlers.changes import AccountWatch, ChangeSignal
+from services.registry.handlers.generations import Generations
+from services.registry.handlers.imports import Imports
+from services.registry.handlers.observations import Observations
+from services.registry.handlers.sessions import Sessions
+from services.registry.handlers.tokens import Tokens, read_bootstrap_secret
+from services.registry.ports import LeaseStore, Store, Vault
+from services.registry.servicer import Handlers, RegistryServicer
+from services.registry.settings import Settings
+from services.runtime.clock import SystemClock
+from services.runtime.process import Lifecycle, run
+from services.runtime.server import ServiceServer
+from tgfleet.registry.v1.registry_pb2_grpc import add_RegistryServiceServicer_to_server
+
+_MAX_ETCD_TIMEOUT = timedelta(seconds=3)
+_PRUNE_SECONDS = 3600.0
+
+
+def build_handlers(
+    settings: Settings, store: Store, leases: LeaseStore, vault: Vault, generations: Generations
+) -> Handlers:
+    """All use cases over the given adapters."""
+    clock, signal = SystemClock(), ChangeSignal()
+    candidates = Candidates(store, vault, signal)
+    return Handlers(
+        Accounts(store, leases, vault, clock, signal),
+        Imports(store, vault, clock, signal),
+        AccountWatch(store, clock, signal),
+        Sessions(store, leases, candidates, generations, clock=clock, settle=settings.lease_settle),
+        Observations(store, clock, signal),
+        Tokens(store, clock),
+    )
+
+
+async def main(settings: Settings, life: Lifecycle) -> None:
+    """Serves until the process is told to stop. Raises SettingsError before it serves."""
+    vault = AesGcmVault(load_master_keys(settings.master_key_file))
+    bootstrap = read_bootstrap_secret(settings.bootstrap_token_file) if settings.bootstrap_token_file else ""
+    database = open_database(settings.database_url)
+    etcd = EtcdClient(settings.etcd, min(_MAX_ETCD_TIMEOUT, settings.lease_ttl / 3))
+    life.on_stop(life.tasks.close, name="background tasks")
+    life.on_stop(etcd.close, name="etcd channels")
+    life.on_stop(database.close, name="database")
+    await upgrade(database)
+    store = SqlStore(database)
+    leases = EtcdLeaseStore(etcd, settings.lease_ttl)
+    generations = Generations(store, leases, SystemClock(), settings.lease_ttl)
+    handlers = build_handlers(settings, store, leases, vault, generations)
+    if bootstrap:
+        await handlers.tokens.keep_bootstrap(bootstrap)
+    life.tasks.spawn(generations.watch(), name="watch the lease store")
+    life.tasks.spawn(_prune(store), name="prune the database")
+    terms = LeaseTerms(0, settings.lease_ttl, settings.lease_settle)
+    server = ServiceServer("registry", settings.listen, life)
+    server.add(add_RegistryServiceServicer_to_server, RegistryServicer(handlers, terms, life.stopping))
+    await server.serve()
+
+
+async def _prune(store: Store) -> None:
+    while True:
+        async with store.write() as tx:
+            await tx.prune(SystemClock().wall())
+        await asyncio.sleep(_PRUNE_SECONDS)
+
+
+if __name__ == "__main__":
+    sys.exit(run("registry", Settings, main))

@@ -1,0 +1,220 @@
+"""Every question to the database, as Core statements in batches. Knows no rules: those are in the domain."""
+
+from collections import defaultdict
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from datetime import datetime
+from typing import Any, TypeVar
+
+from sqlalchemy import ColumnElement, Select, and_, exists, func, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from services.registry.adapters import models as m
+from services.registry.adapters.sql_rows import (
+    account_from,
+    flags_from,
+    flood_from,
+    generation_from,
+    sealed_from,
+    token_from,
+)
+from services.registry.domain.account import Account, AccountView, FloodWait
+from services.registry.domain.days import day_of
+from services.registry.domain.facts import Death
+from services.registry.domain.floods import active
+from services.registry.domain.leasing import Generation
+from services.registry.domain.tokens import Token
+from services.registry.ports import Changes, FleetFlags, ImportRecord, Sealed, Selection
+
+T = TypeVar("T")
+
+BATCH = 5000
+"""Values in one IN list: SQLite allows 32,766 parameters, PostgreSQL's protocol 32,767."""
+
+
+def batches(values: Collection[T]) -> Iterator[list[T]]:
+    """The values in lists short enough for one statement."""
+    listed = list(values)
+    for start in range(0, len(listed), BATCH):
+        yield listed[start : start + BATCH]
+
+
+class SqlRead:
+    """Implements ports.Read on one open transaction."""
+
+    def __init__(self, connection: AsyncConnection) -> None:
+        self._connection = connection
+
+    async def _rows(self, statement: Select[Any]) -> Sequence[Any]:
+        result = await self._connection.execute(statement)
+        return list(result.all())
+
+    async def _where_in(
+        self, statement: Select[Any], column: ColumnElement[Any], values: Collection[Any]
+    ) -> list[Any]:
+        found: list[Any] = []
+        for batch in batches(values):
+            found.extend(await self._rows(statement.where(column.in_(batch))))
+        return found
+
+    async def accounts(self, refs: Collection[str]) -> dict[str, Account]:
+        """Accounts by id or name, keyed by what they were asked with; missing ones are left out."""
+        distinct = set(refs)
+        rows = await self._where_in(select(m.ACCOUNTS), m.ACCOUNTS.c.account_id, distinct)
+        known = {row.account_id for row in rows}
+        rows += await self._where_in(select(m.ACCOUNTS), m.ACCOUNTS.c.name, distinct - known)
+        found = await self._with_labels({row.account_id: row for row in rows})
+        by_name = {account.name: account for account in found.values()}
+        return {ref: found.get(ref) or by_name[ref] for ref in refs if ref in found or ref in by_name}
+
+    async def views(self, account_ids: Sequence[str], now: datetime) -> dict[str, AccountView]:
+        """Accounts by id, with running waits and today's counts."""
+        rows = await self._where_in(select(m.ACCOUNTS), m.ACCOUNTS.c.account_id, set(account_ids))
+        return await self._views(rows, now)
+
+    async def page(
+        self, selection: Selection, after: str, limit: int, now: datetime
+    ) -> tuple[list[AccountView], str]:
+        """Up to `limit` accounts ordered by name, after that name; and the last name when there are more,
+        else ""."""
+        if selection.refs:
+            chosen = {a.account_id: a.name for a in (await self.accounts(selection.refs)).values()}
+            ids = sorted((i for i in chosen if chosen[i] > after), key=lambda i: chosen[i])[: limit + 1]
+            rows = await self._where_in(select(m.ACCOUNTS), m.ACCOUNTS.c.account_id, ids)
+            rows.sort(key=lambda row: row.name)
+        else:
+            statement = select(m.ACCOUNTS).where(m.ACCOUNTS.c.name > after, *_with_all(selection.labels))
+            rows = list(await self._rows(statement.order_by(m.ACCOUNTS.c.name).limit(limit + 1)))
+        shown = rows[:limit]
+        views = await self._views(shown, now)
+        return [views[row.account_id] for row in shown], shown[-1].name if len(rows) > limit else ""
+
+    async def select_ids(self, labels: Mapping[str, str]) -> list[str]:
+        """Ids of all accounts with all these labels, by priority (high first), then name."""
+        statement = select(m.ACCOUNTS.c.account_id).where(*_with_all(labels))
+        rows = await self._rows(statement.order_by(m.ACCOUNTS.c.priority.desc(), m.ACCOUNTS.c.name))
+        return [row.account_id for row in rows]
+
+    async def taken(
+        self, names: Collection[str], keys: Collection[str]
+    ) -> tuple[dict[str, str], dict[str, str]]:
+        """Which of the names and auth key ids exist: name -> id, key -> name of its account."""
+        columns = m.ACCOUNTS.c
+        by_name = await self._where_in(select(columns.name, columns.account_id), columns.name, set(names))
+        by_key = await self._where_in(
+            select(columns.auth_key_id, columns.name), columns.auth_key_id, set(keys)
+        )
+        return {row.name: row.account_id for row in by_name}, {row.auth_key_id: row.name for row in by_key}
+
+    async def files_taken(self, files: Collection[tuple[str, str]]) -> dict[tuple[str, str], str]:
+        """Which of the session files (worker, file name) belong to an account, and its name."""
+        columns = m.ACCOUNTS.c
+        statement = select(columns.home_worker, columns.session_file, columns.name)
+        rows = await self._where_in(statement, columns.session_file, {name for _, name in files})
+        owners = {(row.home_worker, row.session_file): row.name for row in rows}
+        return {file: owners[file] for file in files if file in owners}
+
+    async def secrets(self, account_ids: Collection[str], purpose: str) -> dict[str, Sealed]:
+        """The ciphertexts of one purpose, by account."""
+        statement = select(m.SECRETS).where(m.SECRETS.c.purpose == purpose)
+        rows = await self._where_in(statement, m.SECRETS.c.account_id, set(account_ids))
+        return {row.account_id: sealed_from(row) for row in rows}
+
+    async def flood_waits(
+        self, account_ids: Collection[str], now: datetime
+    ) -> dict[str, tuple[FloodWait, ...]]:
+        """Waits that still run, by account."""
+        statement = select(m.FLOODS).where(m.FLOODS.c.until_time > now)
+        waits: dict[str, list[FloodWait]] = defaultdict(list)
+        for row in await self._where_in(statement, m.FLOODS.c.account_id, set(account_ids)):
+            waits[row.account_id].append(flood_from(row))
+        return {account_id: active(found, now) for account_id, found in waits.items()}
+
+    async def changes(self, after: int, now: datetime) -> Changes:
+        """Everything that changed after a revision; after -1, every account.
+
+        The revision is read first: what is committed in between (where the isolation level allows it) comes
+        again later.
+        """
+        flags = await self.flags()
+        rows = await self._rows(select(m.ACCOUNTS).where(m.ACCOUNTS.c.revision > after))
+        gone = await self._rows(select(m.TOMBSTONES.c.account_id).where(m.TOMBSTONES.c.revision > after))
+        views = await self._views(rows, now)
+        return Changes(tuple(views.values()), tuple(row.account_id for row in gone), flags)
+
+    async def flags(self) -> FleetFlags:
+        """What counts for the whole fleet."""
+        return flags_from((await self._rows(select(m.FLEET)))[0])
+
+    async def generation(self) -> Generation | None:
+        """The lease store's generation; None before the first one."""
+        rows = await self._rows(select(m.GENERATION))
+        return generation_from(rows[0]) if rows else None
+
+    async def any_account(self) -> bool:
+        """Whether there is any account."""
+        return bool(await self._rows(select(m.ACCOUNTS.c.account_id).limit(1)))
+
+    async def import_record(self, request_id: str) -> ImportRecord | None:
+        """An earlier import."""
+        rows = await self._rows(select(m.IMPORTS).where(m.IMPORTS.c.request_id == request_id))
+        return ImportRecord(rows[0].fingerprint, rows[0].results) if rows else None
+
+    async def token_by_hash(self, secret_hash: bytes) -> tuple[Token, bytes] | None:
+        """The token with that hash, and the stored hash."""
+        rows = await self._rows(select(m.TOKENS).where(m.TOKENS.c.secret_hash == secret_hash))
+        return (token_from(rows[0]), rows[0].secret_hash) if rows else None
+
+    async def tokens(self, after: str, limit: int) -> list[Token]:
+        """Up to `limit` tokens ordered by name, after that name."""
+        statement = select(m.TOKENS).where(m.TOKENS.c.name > after).order_by(m.TOKENS.c.name).limit(limit)
+        return [token_from(row) for row in await self._rows(statement)]
+
+    async def deaths(self, reason: str, since: datetime) -> list[Death]:
+        """Sessions that died of a reason since then."""
+        statement = select(m.DEATHS).where(m.DEATHS.c.reason == reason, m.DEATHS.c.time >= since)
+        return [Death(row.auth_key_id or row.account_id, row.time) for row in await self._rows(statement)]
+
+    async def _views(self, rows: Sequence[Any], now: datetime) -> dict[str, AccountView]:
+        accounts = await self._with_labels({row.account_id: row for row in rows})
+        waits = await self.flood_waits(accounts.keys(), now)
+        counts = await self._today(accounts, now)
+        nothing = (0, 0)
+        return {
+            account_id: AccountView(account, waits.get(account_id, ()), *counts.get(account_id, nothing))
+            for account_id, account in accounts.items()
+        }
+
+    async def _with_labels(self, rows: Mapping[str, Any]) -> dict[str, Account]:
+        labels: dict[str, dict[str, str]] = defaultdict(dict)
+        for row in await self._where_in(select(m.LABELS), m.LABELS.c.account_id, rows.keys()):
+            labels[row.account_id][row.key] = row.value
+        return {account_id: account_from(row, labels.get(account_id, {})) for account_id, row in rows.items()}
+
+    async def _today(self, accounts: Mapping[str, Account], now: datetime) -> dict[str, tuple[int, int]]:
+        """Messages received and answered in each account's own day."""
+        days = {zone: day_of(now, zone) for zone in {a.time_zone for a in accounts.values()}}
+        columns = m.CHAT_COUNTS.c
+        statement = (
+            select(
+                columns.account_id,
+                columns.day,
+                func.sum(columns.received).label("received"),
+                func.sum(columns.answered).label("answered"),
+            )
+            .where(columns.day.in_(set(days.values())))
+            .group_by(columns.account_id, columns.day)
+        )
+        return {
+            row.account_id: (int(row.received), int(row.answered))
+            for row in await self._where_in(statement, columns.account_id, accounts.keys())
+            if row.day == days[accounts[row.account_id].time_zone]
+        }
+
+
+def _with_all(labels: Mapping[str, str]) -> list[ColumnElement[bool]]:
+    """Conditions on ACCOUNTS: it has each of the labels."""
+    owner = m.LABELS.c.account_id == m.ACCOUNTS.c.account_id
+    return [
+        exists().where(and_(owner, m.LABELS.c.key == key, m.LABELS.c.value == value))
+        for key, value in labels.items()
+    ]

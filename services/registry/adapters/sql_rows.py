@@ -1,0 +1,131 @@
+"""Between rows and domain objects. Knows no statements."""
+
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any
+
+from services.registry.domain.account import Account, Block, ChatPolicy, FloodWait, Reason, SessionLocation
+from services.registry.domain.leasing import Generation
+from services.registry.domain.tokens import Role, Token
+from services.registry.ports import FleetFlags, Sealed
+
+
+def account_from(row: Any, labels: Mapping[str, str]) -> Account:
+    """An account from a row of ACCOUNTS and its labels."""
+    return Account(
+        account_id=row.account_id,
+        name=row.name,
+        labels=dict(labels),
+        priority=row.priority,
+        enabled=row.enabled,
+        user_id=row.user_id,
+        auth_key_id=row.auth_key_id or "",
+        session_location=SessionLocation(row.session_location),
+        home_worker=row.home_worker,
+        session_file=row.session_file,
+        proxy_public=row.proxy_public,
+        api_id=row.api_id,
+        device_model=row.device_model,
+        time_zone=row.time_zone,
+        chat_policy=_policy_from(row.chat_policy),
+        wanted_running=row.wanted_running,
+        wanted_chatting=row.wanted_chatting,
+        block=Block(
+            Reason(row.block_reason),
+            Reason(row.block_cause),
+            row.block_detail,
+            row.block_retry_time,
+            row.block_since,
+        ),
+        settle=None if row.settle_ms is None else timedelta(milliseconds=row.settle_ms),
+        crash_streak=row.crash_streak,
+        last_worker_id=row.last_worker_id,
+        create_time=row.create_time,
+        update_time=row.update_time,
+        revision=row.revision,
+    )
+
+
+def account_values(account: Account) -> dict[str, Any]:
+    """The columns of ACCOUNTS for an account."""
+    return {
+        "account_id": account.account_id,
+        "name": account.name,
+        "priority": account.priority,
+        "enabled": account.enabled,
+        "user_id": account.user_id,
+        "auth_key_id": account.auth_key_id or None,
+        "session_location": account.session_location.value,
+        "home_worker": account.home_worker,
+        "session_file": account.session_file,
+        "proxy_public": account.proxy_public,
+        "api_id": account.api_id,
+        "device_model": account.device_model,
+        "time_zone": account.time_zone,
+        "chat_policy": _policy_values(account.chat_policy),
+        "wanted_running": account.wanted_running,
+        "wanted_chatting": account.wanted_chatting,
+        "block_reason": account.block.reason.value,
+        "block_cause": account.block.cause.value,
+        "block_detail": account.block.detail,
+        "block_retry_time": account.block.retry_time,
+        "block_since": account.block.since,
+        "settle_ms": None if account.settle is None else milliseconds(account.settle),
+        "crash_streak": account.crash_streak,
+        "last_worker_id": account.last_worker_id,
+        "create_time": account.create_time,
+        "update_time": account.update_time,
+        "revision": account.revision,
+    }
+
+
+def milliseconds(duration: timedelta) -> int:
+    """Whole milliseconds."""
+    return round(duration.total_seconds() * 1000)
+
+
+def _policy_from(values: Mapping[str, Any]) -> ChatPolicy:
+    return ChatPolicy(tuple(values["chat_ids"]), tuple(values["user_ids"]), bool(values["contacts"]))
+
+
+def _policy_values(policy: ChatPolicy) -> dict[str, Any]:
+    return {"chat_ids": list(policy.chat_ids), "user_ids": list(policy.user_ids), "contacts": policy.contacts}
+
+
+def flood_from(row: Any) -> FloodWait:
+    """A wait from a row of FLOODS."""
+    return FloodWait(row.method, row.chat_id, row.until_time)
+
+
+def sealed_from(row: Any) -> Sealed:
+    """A ciphertext from a row of SECRETS."""
+    return Sealed(row.key_id, row.nonce, row.ciphertext)
+
+
+def flags_from(row: Any) -> FleetFlags:
+    """From the row of FLEET."""
+    return FleetFlags(row.revision, row.starts_stopped, row.resumed_time)
+
+
+def token_from(row: Any) -> Token:
+    """A token from a row of TOKENS."""
+    return Token(row.name, Role(row.role), row.create_time, row.expire_time)
+
+
+def generation_from(row: Any) -> Generation:
+    """From the row of GENERATION."""
+    return Generation(
+        row.number, row.opened_at, int(row.cluster_id), row.high_water, mirrored=row.mirrored, waits=row.waits
+    )
+
+
+def generation_values(generation: Generation) -> dict[str, Any]:
+    """The columns of GENERATION."""
+    return {
+        "number": generation.number,
+        "opened_at": generation.opened_at,
+        "cluster_id": str(generation.cluster_id),
+        "high_water": generation.high_water,
+        "mirrored": generation.mirrored,
+        "waits": generation.waits,
+    }

@@ -1,0 +1,27 @@
+"""Hands out transactions on the database. Knows no statements and no rules."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from services.registry.adapters.database import Database
+from services.registry.adapters.sql_read import SqlRead
+from services.registry.adapters.sql_write import SqlWrite
+
+
+class SqlStore:
+    """Implements ports.Store."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    @asynccontextmanager
+    async def read(self) -> AsyncIterator[SqlRead]:
+        """A read-only transaction."""
+        async with self._database.read() as connection:
+            yield SqlRead(connection)
+
+    @asynccontextmanager
+    async def write(self) -> AsyncIterator[SqlWrite]:
+        """A transaction; committed when the block ends, rolled back when it raises."""
+        async with self._database.write() as connection:
+            yield SqlWrite(connection)

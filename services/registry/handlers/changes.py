@@ -1,0 +1,103 @@
+"""The watch on accounts: a snapshot, then what changes, by revision.
+
+This process's own changes wake the watchers at once; those of other registries over the same database are
+found by looking at the revision every half second. Nothing is buffered for a slow watcher: it reads what is
+new when it is ready.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+from services.registry.domain.account import AccountView
+from services.registry.ports import Changes, Store
+from services.runtime.clock import Clock
+
+POLL_SECONDS = 0.5
+CHUNK = 500
+"""Accounts in one message."""
+
+
+class ChangeSignal:
+    """Wakes everybody who waits, once for each notification."""
+
+    def __init__(self) -> None:
+        self._event = asyncio.Event()
+
+    def notify(self) -> None:
+        """Something was committed."""
+        self._event.set()
+        self._event = asyncio.Event()
+
+    def current(self) -> asyncio.Event:
+        """Is set at the next notification. Take it before looking, then look, then wait."""
+        return self._event
+
+
+@dataclass(frozen=True, slots=True)
+class Update:
+    """One message of the watch. `starts_stopped` is None when it has not changed."""
+
+    accounts: tuple[AccountView, ...]
+    deleted: tuple[str, ...]
+    snapshot_complete: bool
+    starts_stopped: str | None
+    revision: int
+
+
+class AccountWatch:
+    """Makes watches. Each has its own position."""
+
+    def __init__(self, store: Store, clock: Clock, signal: ChangeSignal) -> None:
+        self._store = store
+        self._clock = clock
+        self._signal = signal
+
+    async def updates(self, stopping: asyncio.Event) -> AsyncIterator[Update]:
+        """The snapshot, then changes, until `stopping`."""
+        waiter = self._signal.current()
+        changes = await self._changes(-1)
+        for update in _messages(changes, stopped_before=None, snapshot=True):
+            yield update
+        revision, stopped = changes.flags.revision, changes.flags.starts_stopped
+        while not stopping.is_set():
+            await _wait(waiter, stopping)
+            waiter = self._signal.current()
+            if not await self._is_newer(revision):
+                continue
+            changes = await self._changes(revision)
+            for update in _messages(changes, stopped_before=stopped, snapshot=False):
+                yield update
+            revision, stopped = changes.flags.revision, changes.flags.starts_stopped
+
+    async def _changes(self, after: int) -> Changes:
+        async with self._store.read() as tx:
+            return await tx.changes(after, self._clock.wall())
+
+    async def _is_newer(self, revision: int) -> bool:
+        async with self._store.read() as tx:
+            return (await tx.flags()).revision > revision
+
+
+def _messages(changes: Changes, *, stopped_before: str | None, snapshot: bool) -> list[Update]:
+    """The changes in messages of a bearable size; only the last one bears the new revision, as only then all
+    is known."""
+    stopped = changes.flags.starts_stopped
+    news = stopped if snapshot or stopped != stopped_before else None
+    accounts = changes.accounts
+    parts = [accounts[i : i + CHUNK] for i in range(0, len(accounts), CHUNK)] or [()]
+    updates = [
+        Update(part, (), snapshot_complete=False, starts_stopped=None, revision=0) for part in parts[:-1]
+    ]
+    deleted = () if snapshot else changes.deleted
+    return [*updates, Update(parts[-1], deleted, snapshot, news, changes.flags.revision)]
+
+
+async def _wait(waiter: asyncio.Event, stopping: asyncio.Event) -> None:
+    """Until a notification, the stop, or the next look."""
+    tasks = {asyncio.ensure_future(waiter.wait()), asyncio.ensure_future(stopping.wait())}
+    try:
+        await asyncio.wait(tasks, timeout=POLL_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()

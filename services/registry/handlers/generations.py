@@ -1,0 +1,142 @@
+"""Notices that the lease store was lost or restored, and opens the next generation. Several registries may do
+so at once.
+
+The number stands in SQL and is mirrored in the store. Opening is: the row in SQL first (compare and set),
+then the mirror (compare and set), then the row says `mirrored`; only then is anything granted, and only T + S
+after the row was written. A registry that dies between the steps leaves them to the next one.
+"""
+
+import asyncio
+from dataclasses import dataclass
+from datetime import timedelta
+
+from services.registry.domain.leasing import Generation, StoreView, loss_of, wait_after_loss
+from services.registry.ports import LeaseStore, Store
+from services.runtime.clock import Clock
+from services.runtime.errors import Unavailable
+from services.runtime.logs import get_logger
+
+_log = get_logger("registry.generations")
+
+WATCH_SECONDS = 1.0
+_ATTEMPTS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """When this process first saw a generation, and how old it was then by the clock on the wall."""
+
+    number: int
+    monotonic: float
+    age: float
+
+
+class Generations:
+    """Keeps the generation. Holds no truth of its own but how long it has seen the current one."""
+
+    def __init__(self, store: Store, leases: LeaseStore, clock: Clock, lease_ttl: timedelta) -> None:
+        self._store = store
+        self._leases = leases
+        self._clock = clock
+        self._lease_ttl = lease_ttl
+        self._seen: _Seen | None = None
+        self._confirmed = (0, 0)
+        self._flush: asyncio.Task[bool] | None = None
+        self._highest = 0
+
+    async def current(self) -> Generation:
+        """The generation, opened and mirrored if it was not yet. Raises Unavailable."""
+        for _ in range(_ATTEMPTS):
+            async with self._store.read() as tx:
+                generation = await tx.generation()
+            if generation is not None and generation.mirrored:
+                return generation
+            if generation is None:
+                await self._open(None, await self._leases.view(), "There was no generation yet")
+            else:
+                await self._mirror(generation)
+        raise Unavailable(
+            "Several registries are setting up the lease store at once; try again.", reason="ETCD_UNAVAILABLE"
+        )
+
+    async def accept(self, generation: Generation, view: StoreView) -> bool:
+        """Whether an answer of the store belongs to this generation. If not, the next one is opened and the
+        answer must be thrown away. If so, the store's revision is on disk when this returns."""
+        loss = loss_of(generation, view)
+        if not loss:
+            return await self._remember(generation.number, view.revision)
+        await self._open(generation, view, loss)
+        return False
+
+    def remaining_wait(self, generation: Generation, settle: timedelta) -> timedelta:
+        """How long sessions of that settle time are still not granted after the generation was opened.
+
+        Counted by the wall clock only up to when this process first saw the generation, from then on by a
+        clock that nobody can set.
+        """
+        if not generation.waits:
+            return timedelta(0)
+        now = self._clock.monotonic()
+        if self._seen is None or self._seen.number != generation.number:
+            age = max(0.0, (self._clock.wall() - generation.opened_at).total_seconds())
+            self._seen = _Seen(generation.number, now, age)
+        passed = timedelta(seconds=self._seen.age + now - self._seen.monotonic)
+        return max(timedelta(0), wait_after_loss(self._lease_ttl, settle) - passed)
+
+    def full_wait(self, settle: timedelta) -> timedelta:
+        """The whole wait of a generation that is opened now."""
+        return wait_after_loss(self._lease_ttl, settle)
+
+    async def watch(self) -> None:
+        """Looks at the store every second, so that a loss is noticed, and the wait begins, before anybody
+        asks."""
+        while True:
+            try:
+                generation = await self.current()
+                await self.accept(generation, await self._leases.view())
+            except Unavailable as error:
+                _log.debug("the lease store or the database is away", reason=error.reason)
+            await asyncio.sleep(WATCH_SECONDS)
+
+    async def _open(self, before: Generation | None, view: StoreView, why: str) -> None:
+        number = max(before.number if before else 0, view.mirror or 0) + 1
+        async with self._store.write() as tx:
+            fresh = before is None and view.mirror is None and not await tx.any_account()
+            generation = Generation(
+                number, self._clock.wall(), view.cluster_id, view.revision, mirrored=False, waits=not fresh
+            )
+            opened = await tx.open_generation(before.number if before else None, generation)
+        if opened:
+            _log.warning("opening the next generation of leases", generation=number, why=why, waits=not fresh)
+            await self._mirror(generation)
+
+    async def _mirror(self, generation: Generation) -> None:
+        """Writes the number into the store and says so in SQL. Whoever is slower finds it done."""
+        view = await self._leases.view()
+        if view.mirror is not None and view.mirror > generation.number:
+            await self._open(generation, view, f"The lease store is of the later generation {view.mirror}")
+            return
+        if view.mirror != generation.number:
+            written = await self._leases.set_mirror(generation.number, view.mirror)
+            if written is None:
+                return
+            view = written
+        async with self._store.write() as tx:
+            await tx.confirm_mirror(generation.number, view)
+
+    async def _remember(self, number: int, revision: int) -> bool:
+        """Puts the highest revision seen on disk. Concurrent callers share one write."""
+        while self._confirmed[0] != number or self._confirmed[1] < revision:
+            self._highest = max(self._highest, revision) if self._confirmed[0] == number else revision
+            if self._flush is None or self._flush.done():
+                self._flush = asyncio.create_task(self._write_high_water(number, self._highest))
+            if not await asyncio.shield(self._flush):
+                return False
+        return True
+
+    async def _write_high_water(self, number: int, revision: int) -> bool:
+        async with self._store.write() as tx:
+            current = await tx.raise_high_water(number, revision)
+        if current:
+            self._confirmed = (number, revision)
+        return current

@@ -1,0 +1,1 @@
+"""Alembic's environment for the registry's database, run by `adapters.migrate` at start."""

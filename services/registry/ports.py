@@ -1,0 +1,320 @@
+"""What the registry's use cases need from outside. Adapters implement these; tests run the same suites
+against each.
+
+A store hands out transactions: everything done through one `Write` is committed together, or not at all when
+the block raises. Nothing here blocks the event loop.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Protocol
+
+from services.registry.domain.account import Account, AccountView, FloodWait
+from services.registry.domain.facts import ChatCounts, Death, Fact, LinkLost
+from services.registry.domain.leasing import (
+    AcquireAnswer,
+    Generation,
+    HeldLease,
+    Holder,
+    Owner,
+    Release,
+    RenewAnswer,
+    StoreView,
+    Want,
+)
+from services.registry.domain.tokens import Token
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Ids or names, or labels that all must match; neither selects all."""
+
+    refs: tuple[str, ...] = ()
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Sealed:
+    """An encrypted secret."""
+
+    key_id: str
+    nonce: bytes
+    ciphertext: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class FleetFlags:
+    """What counts for the whole fleet. `starts_stopped` is a sentence, or empty."""
+
+    revision: int
+    starts_stopped: str
+    resumed_time: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """What changed after some revision up to `flags.revision`."""
+
+    accounts: tuple[AccountView, ...]
+    deleted: tuple[str, ...]
+    flags: FleetFlags
+
+
+@dataclass(frozen=True, slots=True)
+class ImportRecord:
+    """What an earlier import with the same request id was asked and answered."""
+
+    fingerprint: bytes
+    results: str
+
+
+class Read(Protocol):
+    """One consistent look at the database."""
+
+    async def accounts(self, refs: Collection[str]) -> dict[str, Account]:
+        """Accounts by id or name, keyed by what they were asked with; missing ones are left out."""
+        ...
+
+    async def views(self, account_ids: Sequence[str], now: datetime) -> dict[str, AccountView]:
+        """Accounts by id, with running waits and today's counts."""
+        ...
+
+    async def page(
+        self, selection: Selection, after: str, limit: int, now: datetime
+    ) -> tuple[list[AccountView], str]:
+        """Up to `limit` accounts ordered by name, after that name; and the last name when there are more,
+        else ""."""
+        ...
+
+    async def select_ids(self, labels: Mapping[str, str]) -> list[str]:
+        """Ids of all accounts with all these labels, by priority (high first), then name."""
+        ...
+
+    async def taken(
+        self, names: Collection[str], keys: Collection[str]
+    ) -> tuple[dict[str, str], dict[str, str]]:
+        """Which of the names and auth key ids exist: name -> id, key -> name of its account."""
+        ...
+
+    async def files_taken(self, files: Collection[tuple[str, str]]) -> dict[tuple[str, str], str]:
+        """Which of the session files (worker, file name) belong to an account, and its name."""
+        ...
+
+    async def secrets(self, account_ids: Collection[str], purpose: str) -> dict[str, Sealed]:
+        """The ciphertexts of one purpose (`session`, `proxy`), by account."""
+        ...
+
+    async def flood_waits(
+        self, account_ids: Collection[str], now: datetime
+    ) -> dict[str, tuple[FloodWait, ...]]:
+        """Waits that still run, by account."""
+        ...
+
+    async def changes(self, after: int, now: datetime) -> Changes:
+        """Everything that changed after a revision; after -1, every account."""
+        ...
+
+    async def flags(self) -> FleetFlags:
+        """What counts for the whole fleet."""
+        ...
+
+    async def generation(self) -> Generation | None:
+        """The lease store's generation; None before the first one."""
+        ...
+
+    async def any_account(self) -> bool:
+        """Whether there is any account."""
+        ...
+
+    async def import_record(self, request_id: str) -> ImportRecord | None:
+        """An earlier import."""
+        ...
+
+    async def token_by_hash(self, secret_hash: bytes) -> tuple[Token, bytes] | None:
+        """The token with that hash, and the stored hash."""
+        ...
+
+    async def tokens(self, after: str, limit: int) -> list[Token]:
+        """Up to `limit` tokens ordered by name, after that name."""
+        ...
+
+    async def deaths(self, reason: str, since: datetime) -> list[Death]:
+        """Sessions that died of a reason since then."""
+        ...
+
+
+class Write(Read, Protocol):
+    """A transaction that may change things."""
+
+    async def next_revision(self) -> int:
+        """Raises the accounts' revision; concurrent writers wait for each other here."""
+        ...
+
+    async def insert_account(self, account: Account, secrets: Mapping[str, Sealed]) -> None:
+        """A new account with its secrets by purpose."""
+        ...
+
+    async def save_accounts(self, accounts: Sequence[Account]) -> None:
+        """Writes all columns but labels of accounts that exist."""
+        ...
+
+    async def save_labels(self, account_id: str, labels: Mapping[str, str]) -> None:
+        """Replaces an account's labels."""
+        ...
+
+    async def save_secret(self, account_id: str, purpose: str, sealed: Sealed | None) -> None:
+        """Replaces or (None) removes one secret."""
+        ...
+
+    async def delete_account(self, account_id: str, revision: int, now: datetime) -> None:
+        """Removes an account with all that hangs on it and leaves a tombstone."""
+        ...
+
+    async def set_wanted(
+        self,
+        account_ids: Sequence[str],
+        revision: int,
+        now: datetime,
+        *,
+        running: bool | None,
+        chatting: bool | None,
+    ) -> list[str]:
+        """Sets the wishes of many accounts, all but the disabled and set-aside ones when they are wanted
+        running. Returns the ids whose wish is now as asked; only those that it changed get the revision."""
+        ...
+
+    async def touch(self, account_ids: Collection[str], revision: int) -> None:
+        """Stamps accounts with a revision, for changes beside the row."""
+        ...
+
+    async def unseen(self, facts: Sequence[Fact], now: datetime) -> list[Fact]:
+        """Remembers the facts and returns those not seen before, each once."""
+        ...
+
+    async def save_flood_waits(self, waits: Mapping[str, Sequence[FloodWait]]) -> None:
+        """Adds waits by account; of two for the same thing the longer one stays."""
+        ...
+
+    async def clear_flood_waits(self, account_id: str, now: datetime) -> int:
+        """Removes an account's waits; returns how many were still running."""
+        ...
+
+    async def save_counts(self, account_id: str, counts: ChatCounts) -> None:
+        """Replaces what one process counted on one day; counts never go down."""
+        ...
+
+    async def add_link(self, fact: Fact, link: LinkLost) -> None:
+        """Adds to the connection history."""
+        ...
+
+    async def add_death(self, fact: Fact, auth_key_id: str, reason: str) -> None:
+        """Remembers a session that Telegram refused."""
+        ...
+
+    async def set_starts_stopped(self, sentence: str, resumed: datetime | None) -> None:
+        """Stops (a sentence) or resumes (empty) all starts."""
+        ...
+
+    async def open_generation(self, expected: int | None, generation: Generation) -> bool:
+        """Replaces generation number `expected` (None: there is none yet); False when another registry was
+        faster."""
+        ...
+
+    async def confirm_mirror(self, number: int, view: StoreView) -> bool:
+        """Marks a generation as mirrored in the store that gave this view; False when it is not the current
+        one."""
+        ...
+
+    async def raise_high_water(self, number: int, revision: int) -> bool:
+        """Remembers the store's revision; False when the generation is not the current one."""
+        ...
+
+    async def save_import(self, request_id: str, record: ImportRecord, now: datetime) -> None:
+        """Remembers an import's answer."""
+        ...
+
+    async def insert_token(self, token: Token, secret_hash: bytes) -> bool:
+        """False when the name is taken."""
+        ...
+
+    async def replace_token(self, token: Token, secret_hash: bytes) -> None:
+        """Makes or replaces the token of that name."""
+        ...
+
+    async def delete_token(self, name: str) -> bool:
+        """False when there is none."""
+        ...
+
+    async def prune(self, now: datetime) -> None:
+        """Forgets what has become old."""
+        ...
+
+
+class Store(Protocol):
+    """The registry's database. All of it raises Unavailable (DATABASE_UNAVAILABLE) when the database cannot
+    be used."""
+
+    def read(self) -> AbstractAsyncContextManager[Read]:
+        """A read-only transaction."""
+        ...
+
+    def write(self) -> AbstractAsyncContextManager[Write]:
+        """A transaction; committed when the block ends, rolled back when it raises."""
+        ...
+
+
+class Vault(Protocol):
+    """Encrypts secrets. What is sealed for one account and purpose opens for no other."""
+
+    def seal(self, plaintext: bytes, account_id: str, purpose: str) -> Sealed:
+        """Encrypts with the active key."""
+        ...
+
+    def unseal(self, sealed: Sealed, account_id: str, purpose: str) -> bytes:
+        """Raises SecretUnreadableError."""
+        ...
+
+
+class SecretUnreadableError(Exception):
+    """A ciphertext that none of the keys at hand opens, or that belongs elsewhere. Its text says which, for a
+    person."""
+
+
+class LeaseStore(Protocol):
+    """Who holds which session now. Every method raises Unavailable (ETCD_UNAVAILABLE) within a bounded time
+    when the store cannot answer; what a failed call did is then unknown, and repeating it is safe."""
+
+    async def view(self) -> StoreView:
+        """What the store is now."""
+        ...
+
+    async def set_mirror(self, number: int, seen: int | None) -> StoreView | None:
+        """Writes the generation if the mirror is still `seen`; None when it is not."""
+        ...
+
+    async def acquire(
+        self,
+        owner: Owner,
+        request_id: str,
+        generation: int,
+        wants: Sequence[Want],
+        held: Sequence[HeldLease],
+    ) -> AcquireAnswer:
+        """Gives each free session to the owner. A repeat with the same owner and request id gives the same
+        tokens. Every lease that a grant is on has its full time left from the moment the call arrived."""
+        ...
+
+    async def renew(self, owner: Owner, generation: int, lease_ids: Sequence[int]) -> RenewAnswer:
+        """Extends the leases that exist, are this owner's and of this generation."""
+        ...
+
+    async def release(self, owner: Owner, releases: Sequence[Release]) -> list[bool]:
+        """Frees (clean) or lets settle each session that this owner holds by this token; whether it was so,
+        in order."""
+        ...
+
+    async def holders(self, auth_key_ids: Sequence[str]) -> dict[str, Holder]:
+        """Who has these sessions; free ones are left out."""
+        ...

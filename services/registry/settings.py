@@ -1,0 +1,32 @@
+"""What the registry reads from the environment."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+
+from services.runtime.addresses import Endpoints, HostPort
+from services.runtime.settings import setting
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """The registry's settings; those of every process are in services.runtime.process."""
+
+    listen: HostPort = setting("127.0.0.1:7301", env="TGFLEET_REGISTRY_LISTEN")
+    """Where the registry serves gRPC (host:port, port 0 for any free one)."""
+    database_url: str = setting(env="TGFLEET_REGISTRY_DATABASE_URL")
+    """The registry's own database, as in sqlite:///data/registry.db."""
+    etcd: Endpoints = setting("127.0.0.1:2379", env="TGFLEET_ETCD_ENDPOINTS")
+    """Where etcd is (host:port, several separated by commas)."""
+    master_key_file: Path = setting()
+    """The keys that encrypt sessions: lines of key_id:base64 of 32 bytes, the first one encrypts."""
+    bootstrap_token_file: Path | None = setting(None)
+    """A file with the secret of the administrator's first token; only its hash is stored."""
+    lease_ttl: timedelta = setting(
+        timedelta(seconds=30), minimum=timedelta(seconds=1), maximum=timedelta(hours=1)
+    )
+    """T: for how long a worker holds sessions after it sent the last renewal that was acknowledged."""
+    lease_settle: timedelta = setting(
+        timedelta(seconds=30), minimum=timedelta(seconds=1), maximum=timedelta(hours=1)
+    )
+    """S: for how long a session then rests, so that Telegram notices that the old connection is gone."""
