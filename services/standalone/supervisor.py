@@ -25,6 +25,7 @@ EXIT_USAGE = 2
 HURRY_LIMIT = 2.0
 """Seconds that children get together once somebody is in a hurry."""
 _KILL_LIMIT = 5.0
+_BETWEEN_SIGNALS = 0.1
 
 
 class StartError(TgfleetError):
@@ -96,12 +97,19 @@ class Supervisor:
             await self._stop_together(stage, hurry)
             if hurry.is_set():
                 break
-        remaining = [name for stage in stages for name in stage if not self._gone(name)]
-        for name in remaining:
-            self._terminate(name)
-            self._terminate(name)  # a second signal means "hurry" to our services
-        await self._wait_for(remaining, HURRY_LIMIT if remaining else 0)
-        await self._kill(remaining)
+        await self._hurry([name for stage in stages for name in stage if not self._gone(name)])
+
+    async def _hurry(self, names: list[str]) -> None:
+        """All that is left, at once."""
+        for _ in range(2):  # a second signal means "hurry" to our services
+            for name in names:
+                self._terminate(name)
+            await self._wait_for(names, _BETWEEN_SIGNALS)  # two at once would count as one
+        await self._wait_for(names, HURRY_LIMIT)
+        late = [name for name in names if not self._gone(name)]
+        await self._kill(late)
+        for name in names:
+            self._observer.stopped(name, killed=name in late)
 
     async def _stop_together(self, names: list[str], hurry: asyncio.Event) -> None:
         alive = [name for name in names if name in self._running]

@@ -1,7 +1,8 @@
 """A tiny child process for the supervisor's tests: does as its arguments say, with the runtime's plumbing.
 
 `serve` announces itself and runs until it is told to stop; `die` ends at once with code 3 and a word in its
-log; `usage` ends with code 2; `deaf` serves and ignores SIGTERM; `late` never gets ready.
+log; `usage` ends with code 2; `deaf` serves and ignores SIGTERM; `slow` needs a second SIGTERM; `late`
+never gets ready.
 """
 
 import os
@@ -19,9 +20,14 @@ def main(name: str, behaviour: str, diary: Path) -> int:
         with diary.open("a") as file:
             file.write(f"{name} {word} {os.getpid()}\n")
 
+    lingers = behaviour == "slow"
+
     def stop(_number: int, _frame: FrameType | None) -> None:
-        write("stops")
-        sys.exit(0)
+        nonlocal lingers
+        write("lingers" if lingers else "hurries" if behaviour == "slow" else "stops")
+        if not lingers:
+            sys.exit(0)
+        lingers = False
 
     signal.signal(signal.SIGTERM, signal.SIG_IGN if behaviour == "deaf" else stop)
     watch_lifeline(lambda: os._exit(0))

@@ -33,7 +33,7 @@ def _spec(fleet: Prepared, text: str, needs: tuple[str, ...]) -> ChildSpec:
         env={"PYTHONPATH": str(Path(__file__).parents[3])},
         needs=needs,
         stop_stage=int(stage),
-        stop_limit=1.0,
+        stop_limit=10.0 if behaviour == "slow" else 1.0,
         ready_limit=3.0,
     )
 

@@ -6,7 +6,6 @@ import fcntl
 import json
 import os
 import signal
-import socket
 import stat
 from collections.abc import Callable
 from pathlib import Path
@@ -153,23 +152,29 @@ def test_etcd_data_that_cannot_be_used_is_put_aside(up: Starts) -> None:
     assert "put aside" in second.said()
 
 
-def test_a_gateway_port_that_is_taken_is_one_clear_sentence(up: Starts) -> None:
-    with socket.socket() as other:
-        other.bind(("127.0.0.1", 0))
-        other.listen()
-        port = other.getsockname()[1]
-        fleet = up(argv=["--gateway-listen", f"127.0.0.1:{port}"])
-        assert fleet.ended() == 1
-    assert fleet.said().count("\n") == 1
-    assert f"127.0.0.1:{port}: the port is taken" in fleet.said()
+def test_a_second_ctrl_c_hurries(up: Starts) -> None:
+    fleet = up("a:slow", "b:slow:1")
+    fleet.ready()
+    fleet.process.send_signal(signal.SIGINT)
+    until(lambda: ("a", "lingers") in [entry[:2] for entry in fleet.diary()], 5, fleet.said)
+    fleet.process.send_signal(signal.SIGINT)
+    assert fleet.ended(within=4) == 0
+    assert {name for name, word, _ in fleet.diary() if word == "hurries"} == {"a", "b"}
 
 
-def test_a_directory_that_cannot_be_used_is_one_clear_sentence(up: Starts, tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("in the way")
-    fleet = up(argv=[], data=tmp_path / "file")
-    assert fleet.ended() == 1
-    assert fleet.said().count("\n") == 1
-    assert "cannot be used" in fleet.said()
+def test_a_stop_in_the_middle_of_the_start_is_clean(up: Starts) -> None:
+    fleet = up("etcd", "a:late")
+    until(fleet.diary, 10, fleet.said)
+    family = fleet.family()
+    fleet.process.send_signal(signal.SIGTERM)
+    assert fleet.ended() == 0
+    gone(family, within=0.5)
+
+
+def test_a_child_that_hangs_at_its_start_is_killed_and_tried_again(up: Starts) -> None:
+    fleet = up("a:late")
+    until(lambda: "did not get ready within" in fleet.said(), 10, fleet.said)
+    until(lambda: len(fleet.diary()) >= 2, 10, fleet.said)
 
 
 def test_secrets_are_made_once_and_private(up: Starts) -> None:
