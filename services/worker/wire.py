@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -37,11 +38,11 @@ def to_datetime(stamp: Timestamp) -> datetime:
     return stamp.ToDatetime(tzinfo=UTC)
 
 
-def _reason(reason: Reason) -> result_pb2.Reason:
+def _reason(reason: Reason) -> Any:
     return result_pb2.Reason.Value(f"REASON_{reason}")
 
 
-def _outcome(outcome: Outcome) -> result_pb2.Outcome:
+def _outcome(outcome: Outcome) -> Any:
     return result_pb2.Outcome.Value(f"OUTCOME_{outcome}")
 
 

@@ -1,0 +1,192 @@
+"""The chat desk of one running account: asks the policy, asks the responder, answers, counts, and tells.
+
+Whatever the policy does not let through leaves no trace here. One message of a chat is handled at a time. An
+answer is sent once: when its outcome is unknown it is not repeated.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Protocol
+
+from services.runtime.clock import Clock
+from services.runtime.errors import TgfleetError
+from services.runtime.logs import get_logger
+from services.runtime.tasks import TaskOwner
+from services.worker.chat.responder import ChatMessage, Responder
+from services.worker.domain.chat_policy import ChatPolicy, may_answer, may_see
+from services.worker.domain.counts import Counter, day_of
+from services.worker.domain.facts import ChatCounts, FloodWaited
+from services.worker.domain.picture import Kind, MessageAnswered, MessageReceived, Waiting
+from services.worker.domain.rates import AnswerRates
+from services.worker.domain.telegram import Fenced, IncomingMessage, LinkDown, Refused
+from services.worker.domain.verdict import of_refusal
+from services.worker.domain.waits import SENDING_METHODS, Waits
+
+_log = get_logger("worker.chat")
+
+RESPOND_LIMIT = 60.0
+REPLY_LIMIT = 15.0
+"""Seconds."""
+_LINE_LENGTH = 20
+"""Messages of one chat that may wait; the oldest are too old to be answered anyway."""
+_PEER_FLOOD = "PEER_FLOOD"
+
+
+class Sender(Protocol):
+    """The part of a Telegram client that the desk uses."""
+
+    async def reply(self, message: IncomingMessage, text: str, limit: float) -> int:
+        """See `ports.TelegramClient`."""
+        ...
+
+
+class Teller(Protocol):
+    """Where the desk tells what happened to its account."""
+
+    def happen(self, detail: str, kind: Kind) -> None:
+        """An event for people."""
+        ...
+
+    def remember(self, kind: ChatCounts | FloodWaited) -> None:
+        """A fact for the registry."""
+        ...
+
+    def refused(self, error: Refused) -> None:
+        """Telegram answered with an error that may mean the end of the session."""
+        ...
+
+
+@dataclass(slots=True)
+class FleetIds:
+    """Telegram's ids of all accounts of the fleet, as the scheduler last said."""
+
+    user_ids: frozenset[int] = frozenset()
+
+
+@dataclass(slots=True)
+class ChatAccount:
+    """What the desk knows of its account."""
+
+    own_id: int = 0
+    policy: ChatPolicy = field(default_factory=ChatPolicy)
+    time_zone: str = "UTC"
+    waits: Waits = field(default_factory=Waits)
+
+
+class ChatDesk:
+    """Handles the messages of one account while it runs and `enabled` is set."""
+
+    def __init__(
+        self,
+        account: ChatAccount,
+        sender: Sender,
+        responder: Responder,
+        fleet: FleetIds,
+        *,
+        rates: AnswerRates,
+        counter: Counter,
+        teller: Teller,
+        clock: Clock,
+        on_failure: Callable[[BaseException], None],
+    ) -> None:
+        self.enabled = False
+        self._account = account
+        self._sender = sender
+        self._responder = responder
+        self._fleet = fleet
+        self._rates = rates
+        self._counter = counter
+        self._teller = teller
+        self._clock = clock
+        self._muted = False
+        self._lines: dict[int, deque[IncomingMessage]] = {}
+        self._tasks = TaskOwner(on_failure)
+
+    def take(self, message: IncomingMessage) -> None:
+        """A message arrived."""
+        account = self._account
+        if not self.enabled or may_see(message, account.policy, account.own_id, self._fleet.user_ids):
+            return
+        self._count_received(message)
+        line = self._lines.get(message.chat_id)
+        if line is not None:
+            line.append(message)
+            return
+        self._lines[message.chat_id] = deque([message], maxlen=_LINE_LENGTH)
+        self._tasks.spawn(self._serve(message.chat_id), name="chat")
+
+    async def close(self) -> None:
+        """Ends all handling; an answer under way is given up."""
+        self.enabled = False
+        await self._tasks.close()
+
+    async def _serve(self, chat_id: int) -> None:
+        line = self._lines[chat_id]
+        try:
+            while line:
+                await self._handle(line.popleft())
+        finally:
+            del self._lines[chat_id]
+
+    async def _handle(self, message: IncomingMessage) -> None:
+        if self._may_not_answer(message):
+            return
+        text = await self._ask(message)
+        if not text or not self.enabled or self._may_not_answer(message):
+            return
+        self._rates.take(message.chat_id, self._clock.monotonic())
+        try:
+            answer_id = await self._sender.reply(message, text, REPLY_LIMIT)
+        except Refused as error:
+            self._on_refused(message, error)
+        except (LinkDown, Fenced) as error:
+            _log.warning("an answer may not have been sent", error=type(error).__name__)
+        else:
+            self._count_answered(message, answer_id, text)
+
+    def _may_not_answer(self, message: IncomingMessage) -> bool:
+        now = self._clock.wall()
+        waiting = self._account.waits.blocking(SENDING_METHODS, now, message.chat_id) is not None
+        within = self._rates.free(message.chat_id, self._clock.monotonic())
+        return may_answer(message, now, waiting=waiting or self._muted, within_rate=within) is not None
+
+    async def _ask(self, message: IncomingMessage) -> str | None:
+        question = ChatMessage(message.chat_id, message.sender_id, message.first_name, message.text)
+        try:
+            async with asyncio.timeout(RESPOND_LIMIT):
+                return await self._responder.respond(question)
+        except (TimeoutError, TgfleetError) as error:
+            _log.warning("the responder did not answer", error=type(error).__name__)
+            return None
+
+    def _on_refused(self, message: IncomingMessage, error: Refused) -> None:
+        verdict = of_refusal(error)
+        if error.name == _PEER_FLOOD:
+            self._muted = True  # reported for spam: no more sending until somebody starts it anew
+            _log.error("Telegram stops this account from writing to people", error=error.name)
+        if verdict.wait is not None:
+            until = self._clock.wall() + timedelta(seconds=verdict.wait)
+            chat_id = message.chat_id if verdict.chat_only else 0
+            self._account.waits.add(error.method, chat_id, until)
+            self._teller.remember(FloodWaited(error.method, chat_id, until))
+            self._teller.happen(verdict.detail, Waiting(error.method, chat_id, until))
+        elif verdict.died:
+            self._teller.refused(error)
+        else:
+            _log.warning("an answer was refused", error=error.name)
+
+    def _count_received(self, message: IncomingMessage) -> None:
+        day = day_of(self._clock.wall(), self._account.time_zone)
+        count = self._counter.received(day)
+        self._teller.remember(ChatCounts(count.day, count.received, count.answered))
+        kind = MessageReceived(message.chat_id, message.message_id, message.sender_id, message.text)
+        self._teller.happen("A message arrived.", kind)
+
+    def _count_answered(self, message: IncomingMessage, answer_id: int, text: str) -> None:
+        count = self._counter.answered(day_of(self._clock.wall(), self._account.time_zone))
+        self._teller.remember(ChatCounts(count.day, count.received, count.answered))
+        kind = MessageAnswered(message.chat_id, answer_id, message.message_id, text)
+        self._teller.happen("The message was answered.", kind)

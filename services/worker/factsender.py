@@ -1,0 +1,73 @@
+"""Hands facts to the registry until it says that they are on disk; the same fact_id each time, so repeats do
+not count."""
+
+import asyncio
+import random
+import uuid
+
+from services.runtime.clock import Clock
+from services.runtime.errors import TgfleetError
+from services.runtime.logs import get_logger
+from services.runtime.tasks import backoff
+from services.worker.domain.facts import Fact, FactKind, FactQueue
+from services.worker.domain.picture import Token
+from services.worker.ports import Registry
+
+_log = get_logger("worker.facts")
+
+_BATCH = 1_000
+_CALL_LIMIT = 10.0
+_GATHER = 0.05
+_RETRY_BASE, _RETRY_CAP = 0.2, 10.0
+_QUEUE_LIMIT = 10_000
+
+
+class FactSender:
+    """`put` from anywhere; `run` until cancelled."""
+
+    def __init__(self, registry: Registry, clock: Clock, rng: random.Random) -> None:
+        self._registry = registry
+        self._clock = clock
+        self._rng = rng
+        self._queue = FactQueue(_QUEUE_LIMIT)
+        self._wake = asyncio.Event()
+        self._empty = asyncio.Event()
+        self._empty.set()
+
+    def put(self, account_id: str, token: Token | None, kind: FactKind) -> None:
+        """Queues a fact that was seen now."""
+        self._queue.put(Fact(str(uuid.uuid4()), account_id, self._clock.wall(), token, kind))
+        self._empty.clear()
+        self._wake.set()
+
+    async def flush(self, limit: float) -> bool:
+        """Waits until everything was acknowledged, at most `limit` seconds; whether it was."""
+        try:
+            await asyncio.wait_for(self._empty.wait(), limit)
+        except TimeoutError:
+            return False
+        return True
+
+    async def run(self) -> None:
+        """Serves the queue until cancelled."""
+        attempt = 0
+        while True:
+            await self._wake.wait()
+            await asyncio.sleep(
+                _GATHER if attempt == 0 else backoff(attempt, _RETRY_BASE, _RETRY_CAP, self._rng)
+            )
+            self._wake.clear()
+            attempt = 0 if await self._send_all() else attempt + 1
+            if len(self._queue):
+                self._wake.set()
+
+    async def _send_all(self) -> bool:
+        while batch := self._queue.batch(_BATCH):
+            try:
+                await self._registry.report_facts(batch, _CALL_LIMIT)
+            except TgfleetError as error:
+                _log.warning("facts are not acknowledged", reason=error.reason, count=len(self._queue))
+                return False
+            self._queue.acknowledge(batch)
+        self._empty.set()
+        return True
