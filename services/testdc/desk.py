@@ -145,6 +145,9 @@ class CallDesk:
 
     def _carry_out(self, request: _Request, plan: Plan, call_seq: int = 0) -> None:
         dialogue = request.dialogue
+        if dialogue.key.dead is not None:  # it may have died while a slow call was on its way
+            self._refuse(request, dialogue.key.dead, call_seq=call_seq)
+            return
         try:
             result = self._run(request)
         except TelegramError as e:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from typing import Any
@@ -135,9 +136,10 @@ class ControlServicer(rpc.ControlServiceServicer):
     async def JudgeJournal(self, request: pb.JudgeJournalRequest, context: Any) -> pb.JudgeJournalResponse:
         """See the proto."""
         records = self._control.get_journal(request.after_seq)
-        found = list(judge.judge(records).violations)
+        # Beside the event loop: a long journal takes seconds, and clients must be served meanwhile.
+        found = list((await asyncio.to_thread(judge.judge, records)).violations)
         for chat in request.chats:
-            found += judge.repeated(records, chat)
+            found += await asyncio.to_thread(judge.repeated, records, chat)
         return pb.JudgeJournalResponse(
             violations=map(convert.violation_out, found),
             last_seq=records[-1].seq if records else request.after_seq,

@@ -113,6 +113,23 @@ def read_channel_history(call: Call, query: Any) -> bool:
     return True
 
 
+@method(raw.functions.messages.DeleteMessages)
+def delete_messages(call: Call, query: Any) -> Any:
+    """Remove messages of private chats and basic groups."""
+    before = call.me.box.pts
+    call.deliver(call.world.delete(call.me.user_id, message_ids(query.id), revoke=bool(query.revoke)))
+    return raw.types.messages.AffectedMessages(pts=call.me.box.pts, pts_count=call.me.box.pts - before)
+
+
+@method(raw.functions.channels.DeleteMessages)
+def delete_channel_messages(call: Call, query: Any) -> Any:
+    """Remove messages of a channel."""
+    channel = channel_of(call, query.channel)
+    before = channel.box.pts
+    call.deliver(call.world.delete_in_channel(call.me.user_id, channel.peer, message_ids(query.id)))
+    return raw.types.messages.AffectedMessages(pts=channel.box.pts, pts_count=channel.box.pts - before)
+
+
 @method(raw.functions.messages.SetTyping)
 def set_typing(call: Call, query: Any) -> bool:
     """Accepted and shown to nobody."""

@@ -10,6 +10,7 @@ from collections import deque
 from dataclasses import asdict, dataclass
 from enum import Enum
 from hashlib import sha256
+from itertools import islice
 from typing import Any
 
 
@@ -115,14 +116,12 @@ class Journal:
 
     def since(self, seq: int, limit: int = 0) -> list[Record]:
         """Records with a number above `seq`, oldest first, at most `limit` of them (0: all)."""
-        if not self._records:
-            return []
-        first = self._records[0].seq
-        start = max(seq + 1 - first, 0)
-        stop = min(start + limit, len(self._records)) if limit else len(self._records)
-        if start == 0 and stop == len(self._records):
-            return list(self._records)
-        return [self._records[i] for i in range(start, stop)]
+        count = len(self._records)
+        start = min(max(seq - self._last + count, 0), count)
+        if start > count // 2:  # a watcher wants the newest few, and a deque is slow in its middle
+            newest = list(islice(reversed(self._records), count - start))[::-1]
+            return newest[: limit or None]
+        return list(islice(self._records, start, start + limit if limit else None))
 
 
 def digest(text: str) -> str:

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from services.testdc.domain.boxes import Event, EventKind, Message
+from services.testdc.domain.boxes import Box, Event, EventKind, Message
 from services.testdc.domain.errors import TelegramError
 from services.testdc.domain.peers import SERVICE_USER_ID, Channel, Group, Peer, PeerKind, User
 
@@ -130,6 +130,26 @@ class World:
         mine = [] if event is None else [Delivery(reader_id, event)]
         return mine + self._tell_author(reader_id, peer, upto)
 
+    def delete(self, user_id: int, message_ids: list[int], *, revoke: bool) -> list[Delivery]:
+        """Remove messages from a user's box, with `revoke` every other copy, too."""
+        own = self.users[user_id].box
+        uids = {own.messages[i].uid for i in message_ids if i in own.messages}
+        told = []
+        for user in self.users.values() if revoke else [self.users[user_id]]:
+            ids = [i for uid in uids if (i := user.box.by_uid.get(uid))]
+            told += [Delivery(user.user_id, event) for event in user.box.delete(ids)]
+        return told
+
+    def delete_in_channel(self, user_id: int, peer: Peer, message_ids: list[int]) -> list[Delivery]:
+        """Remove messages for all; others' only as an admin. Raises TelegramError."""
+        channel = self.channel_of(user_id, peer)
+        is_admin = user_id in channel.admins | {channel.creator_id}
+        known = [channel.box.messages[i] for i in message_ids if i in channel.box.messages]
+        if not is_admin and any(message.author_id != user_id for message in known):
+            raise TelegramError(403, "MESSAGE_DELETE_FORBIDDEN")
+        events = channel.box.delete(message_ids)
+        return [Delivery(member, event) for event in events for member in sorted(channel.members)]
+
     def peers_of(self, user_id: int) -> list[Peer]:
         """The chats of a user, the one with the newest message first."""
         box = self.users[user_id].box
@@ -209,7 +229,7 @@ class World:
             raise TelegramError(403, "CHAT_WRITE_FORBIDDEN")
         key = (sender.user_id, draft.random_id)
         if draft.random_id and key in channel.sent:
-            return _again(channel.box.messages[channel.sent[key]], channel.box.events)
+            return _again(channel.box, channel.sent[key])
         message = self._message(sender, channel.peer, draft, now, title)
         if channel.broadcast:
             message.sender = channel.peer
@@ -223,7 +243,7 @@ class World:
         message_id = sender.sent.get(draft.random_id) if draft.random_id else None
         if message_id is None:
             return None
-        return _again(sender.box.messages[message_id], sender.box.events)
+        return _again(sender.box, message_id)
 
     def _remember(self, sender: User, draft: Draft, message: Message) -> None:
         if draft.random_id:
@@ -274,6 +294,10 @@ class World:
         return [] if event is None else [Delivery(author.user_id, event)]
 
 
-def _again(message: Message, events: list[Event]) -> Sent:
-    event = next(event for event in events if message.message_id in event.message_ids)
+def _again(box: Box, message_id: int) -> Sent:
+    """The result of the first time; raises TelegramError when that message was deleted since."""
+    message = box.messages.get(message_id)
+    if message is None:
+        raise TelegramError(500, "RANDOM_ID_DUPLICATE")
+    event = next(event for event in box.events if message_id in event.message_ids)
     return Sent(message, event, (), repeated=True)

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from pyrogram import Client, raw
+from pyrogram.errors import ChatWriteForbidden
 from pyrogram.types import Message
 from telethon import events
 from telethon.errors import PeerIdInvalidError
@@ -265,3 +266,59 @@ async def test_a_channel_is_private_to_its_members(dc: TestDataCentre, alice: Ac
     dc.control.send_message(alice.user_id, channel_peer(channel.peer_id), "psst")
     async with telethon_client(dc, bob) as client:
         assert [dialog.name async for dialog in client.iter_dialogs()] == []
+
+
+async def test_a_restarted_client_recovers_what_it_missed(
+    dc: TestDataCentre, alice: Account, bob: Account, tmp_path: Path
+) -> None:
+    """The session file keeps the update state; recover_gaps asks for the difference."""
+    login = Login(alice.auth_key, alice.user_id, 12345, alice.dc_id, dc.host, dc.port)
+    write_session_file(tmp_path / "testdc.session", login)
+    channel = dc.control.create_channel("Team", alice.user_id, [bob.user_id])
+    first = make_kurigram(dc, in_memory=False, workdir=tmp_path)
+    await first.start()
+    assert [dialog async for dialog in first.get_dialogs()]
+    dc.control.send_message(bob.user_id, user_peer(alice.user_id), "seen")
+    dc.control.send_message(bob.user_id, channel, "seen too")
+    await first.get_me()
+    await leave(first)
+    dc.control.send_message(bob.user_id, user_peer(alice.user_id), "missed")
+    dc.control.send_message(bob.user_id, channel, "missed too")
+    second = make_kurigram(dc, in_memory=False, workdir=tmp_path)
+    heard: asyncio.Queue[str] = asyncio.Queue()
+
+    @second.on_message()
+    async def on_message(_: Client, message: Message) -> None:
+        await heard.put(message.text)
+
+    await second.start()
+    await second.recover_gaps()
+    assert {await asyncio.wait_for(heard.get(), 5) for _ in range(2)} == {"missed", "missed too"}
+    await leave(second)
+    assert heard.empty()
+
+
+async def test_deleted_messages_are_gone_for_both(dc: TestDataCentre, alice: Account, bob: Account) -> None:
+    async with kurigram_client(dc, alice) as a, telethon_client(dc, bob) as b:
+        gone: asyncio.Queue[Any] = asyncio.Queue()
+        b.add_event_handler(gone.put, events.MessageDeleted())
+        sent = await a.send_message("bob", "oops")
+        (theirs,) = [message async for message in b.iter_messages("alice")]
+        assert await a.delete_messages("bob", sent.id) == 1
+        assert (await asyncio.wait_for(gone.get(), 5)).deleted_ids == [theirs.id]
+        assert [m async for m in a.get_chat_history("bob")] == []
+        assert [m async for m in b.iter_messages("alice")] == []
+
+
+async def test_looking_at_chats(dc: TestDataCentre, alice: Account, bob: Account) -> None:
+    group = dc.control.create_group("Friends", alice.user_id, [bob.user_id])
+    dc.control.create_channel("News", bob.user_id, [alice.user_id], broadcast=True, username="newschannel")
+    async with kurigram_client(dc, alice) as client:
+        friends = await client.get_chat(-group.peer_id)
+        assert (friends.title, friends.members_count) == ("Friends", 2)
+        news = await client.get_chat("newschannel")
+        assert (news.title, news.type.name, news.members_count) == ("News", "CHANNEL", 2)
+        person = await client.get_chat("bob")
+        assert person.first_name == "Bob"
+        with pytest.raises(ChatWriteForbidden):
+            await client.send_message("newschannel", "me too")

@@ -143,6 +143,16 @@ def test_a_random_id_counts_once_in_a_channel() -> None:
     assert world.send(BOB, peer, Draft("hi", random_id=9), now=2).message.message_id == 3
 
 
+def test_a_random_id_stays_used_after_its_message_is_deleted() -> None:
+    world = _world()
+    sent = world.send(ALICE, _user(BOB), Draft("hi", random_id=9), now=1)
+    told = world.delete(ALICE, [sent.message.message_id], revoke=True)
+    assert sorted(delivery.user_id for delivery in told) == [ALICE, BOB]
+    with pytest.raises(TelegramError, match="RANDOM_ID_DUPLICATE"):
+        world.send(ALICE, _user(BOB), Draft("hi", random_id=9), now=2)
+    assert world.users[BOB].box.messages == {}
+
+
 def test_reading_tells_the_author_in_its_own_numbering() -> None:
     world = _world()
     world.send(ALICE, _user(ALICE), Draft("to myself"), now=1)
