@@ -40,6 +40,12 @@ ALL_NAMES: frozenset[str] = frozenset(
         "TGFLEET_BOOTSTRAP_TOKEN_FILE",
         "TGFLEET_LEASE_TTL",
         "TGFLEET_LEASE_SETTLE",
+        # scheduler
+        "TGFLEET_SCHEDULER_LISTEN",
+        "TGFLEET_SCHEDULER_DATABASE_URL",
+        "TGFLEET_LEADER_TTL",
+        "TGFLEET_START_RATE",
+        "TGFLEET_START_BURST",
         # worker
         "TGFLEET_WORKER_LISTEN",
         "TGFLEET_WORKER_ID",

@@ -1,0 +1,109 @@
+"""The scheduler's composition root: settings -> adapters -> driver -> server."""
+
+import asyncio
+import os
+import random
+import sys
+import uuid
+
+from services.runtime.channels import open_channel
+from services.runtime.clock import SystemClock
+from services.runtime.lifecycle import Lifecycle
+from services.runtime.logs import get_logger
+from services.runtime.process import run
+from services.runtime.server import ServiceServer
+from services.scheduler.adapters.database import StillInUseError, check_url, open_database
+from services.scheduler.adapters.election import EtcdElection
+from services.scheduler.adapters.etcd import EtcdClient
+from services.scheduler.adapters.registry import RegistryClient
+from services.scheduler.adapters.store import SqlStore
+from services.scheduler.dispatcher import DispatcherServicer
+from services.scheduler.domain.model import Rules
+from services.scheduler.errors import LeadershipLostError
+from services.scheduler.leader import Reign, Seat
+from services.scheduler.ports import Election, Leadership, Store
+from services.scheduler.servicer import SchedulerServicer
+from services.scheduler.settings import Settings
+from tgfleet.scheduler.v1.scheduler_pb2_grpc import (
+    add_DispatcherServiceServicer_to_server,
+    add_SchedulerServiceServicer_to_server,
+)
+
+_log = get_logger("scheduler")
+
+_DATABASE_POLL = 0.2
+_PAUSE_AFTER_TERM = 0.2
+_ETCD_TIMEOUT_SHARE = 0.2  # of the leader's time to live
+
+
+async def main(settings: Settings, life: Lifecycle) -> None:
+    """Runs one scheduler until the process is told to stop."""
+    check_url(settings.scheduler_database_url)
+    clock = SystemClock()
+    seat = Seat()
+    server = ServiceServer(
+        "scheduler", settings.scheduler_listen, life, reflection_enabled=settings.reflection
+    )
+    server.add(add_SchedulerServiceServicer_to_server, SchedulerServicer(seat, life.stopping))
+    server.add(add_DispatcherServiceServicer_to_server, DispatcherServicer(seat, life.stopping))
+    await server.set_serving(serving=False)
+
+    channel = open_channel(settings.registry_endpoints)
+    holder = f"{os.uname().nodename}/{os.getpid()}/{uuid.uuid4().hex[:8]}"
+    ttl = settings.leader_ttl.total_seconds()
+    etcd = EtcdClient(settings.etcd_endpoints, ttl * _ETCD_TIMEOUT_SHARE)
+    election = EtcdElection(etcd, holder, int(ttl), clock)
+
+    reign = Reign(
+        seat=seat,
+        registry=RegistryClient(channel),
+        open_store=lambda leadership: _open_store(settings.scheduler_database_url, leadership),
+        rules=_rules(settings),
+        clock=clock,
+        rng=random.Random(),  # noqa: S311 - jitter, no secret
+        holder=holder,
+        on_serving=server.set_serving,
+    )
+    reigning = life.tasks.spawn(_reign_again_and_again(election, reign), name="reign")
+    life.on_stop(lambda: _end(reigning), name="end the term")
+    life.on_stop(election.close)
+    life.on_stop(channel.close)
+    await server.serve()
+
+
+async def _reign_again_and_again(election: Election, reign: Reign) -> None:
+    while True:
+        await reign.run(await election.campaign())
+        await asyncio.sleep(_PAUSE_AFTER_TERM)
+
+
+async def _open_store(url: str, leadership: Leadership) -> Store:
+    """The database, as soon as the leader before has let go of it."""
+    told = False
+    while True:
+        if not leadership.valid():
+            raise LeadershipLostError
+        try:
+            return SqlStore(await open_database(url))
+        except StillInUseError:
+            if not told:
+                told = True
+                _log.warning("waiting for the leader before to let go of the database")
+            await asyncio.sleep(_DATABASE_POLL)
+
+
+async def _end(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.wait({task})
+
+
+def _rules(settings: Settings) -> Rules:
+    return Rules(
+        start_rate=settings.start_rate,
+        start_burst=settings.start_burst,
+        crash_window=settings.crash_window.total_seconds(),
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(run("scheduler", Settings, main))

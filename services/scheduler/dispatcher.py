@@ -1,0 +1,132 @@
+"""DispatcherService: the streams of workers. Protobuf to events and back, nothing else."""
+
+import asyncio
+import re
+from collections.abc import AsyncIterator, Iterable
+from typing import Any
+
+import grpc
+
+from services.runtime.errors import InvalidArgument, Unavailable
+from services.runtime.logs import get_logger
+from services.runtime.tasks import cancel_and_wait
+from services.scheduler import wire
+from services.scheduler.domain import events as e
+from services.scheduler.leader import Leader, Seat
+from services.scheduler.streams import WorkerStream
+from tgfleet.gateway.v1 import event_pb2
+from tgfleet.scheduler.v1 import scheduler_pb2, scheduler_pb2_grpc
+from tgfleet.worker.v1 import worker_pb2
+
+_log = get_logger("scheduler.dispatcher")
+
+_HELLO_TIMEOUT = 10.0
+_WORKER_ID = re.compile(r"[a-z0-9-]{1,63}")
+# These the scheduler tells itself, from the reports.
+_OWN_EVENTS = frozenset({"session_changed", "worker_changed", "events_lost"})
+
+
+class DispatcherServicer(scheduler_pb2_grpc.DispatcherServiceServicer):
+    """What workers connect to."""
+
+    def __init__(self, seat: Seat, stopping: asyncio.Event) -> None:
+        self._seat = seat
+        self._stopping = stopping
+
+    async def AttachWorker(  # noqa: N802 - gRPC's name
+        self,
+        request_iterator: AsyncIterator[scheduler_pb2.AttachWorkerRequest],
+        context: grpc.aio.ServicerContext[Any, Any],  # noqa: ARG002
+    ) -> AsyncIterator[scheduler_pb2.AttachWorkerResponse]:
+        leader = self._seat.require()
+        hello = await _first(request_iterator)
+        stream = leader.driver.streams.open(hello.worker_id)
+        stream.send(wire.welcome(leader.term, leader.core.fleet.rules.heartbeat))
+        reader = asyncio.create_task(_read(leader, stream, hello, request_iterator), name="worker reader")
+        stopper = asyncio.create_task(self._end_when_stopping(stream), name="worker stream end")
+        try:
+            while True:
+                yield await stream.next()
+        finally:
+            leader.driver.tell(e.StreamLost(hello.worker_id, stream.attachment))
+            leader.driver.streams.close(stream)
+            await cancel_and_wait(reader, stopper)
+
+    async def _end_when_stopping(self, stream: WorkerStream) -> None:
+        await self._stopping.wait()
+        stream.end(Unavailable("This scheduler is stopping.", reason="STOPPING"))
+
+
+async def _first(requests: AsyncIterator[scheduler_pb2.AttachWorkerRequest]) -> worker_pb2.Hello:
+    try:
+        async with asyncio.timeout(_HELLO_TIMEOUT):
+            first = await anext(requests, None)
+    except TimeoutError:
+        first = None
+    if first is None or first.WhichOneof("message") != "hello":
+        raise InvalidArgument("The first message of a worker must be its Hello.", field="hello")
+    hello = first.hello
+    if not _WORKER_ID.fullmatch(hello.worker_id):
+        raise InvalidArgument(
+            "A worker's name has 1 to 63 characters from lower-case letters, digits and `-`.",
+            field="hello.worker_id",
+        )
+    if not hello.incarnation:
+        raise InvalidArgument("A worker must name its incarnation.", field="hello.incarnation")
+    return hello
+
+
+async def _read(
+    leader: Leader,
+    stream: WorkerStream,
+    hello: worker_pb2.Hello,
+    requests: AsyncIterator[scheduler_pb2.AttachWorkerRequest],
+) -> None:
+    """Feeds the core with what the worker says, and ends the stream when the worker does."""
+    worker_id, attachment = hello.worker_id, stream.attachment
+    leader.driver.tell(_hello(hello, attachment))
+    try:
+        async for message in requests:
+            kind = message.WhichOneof("message")
+            if kind == "events":
+                leader.driver.tell(e.WorkerHeartbeat(worker_id, attachment))
+                _publish(leader, worker_id, message.events.events)
+            elif kind is not None:
+                event = _event(worker_id, attachment, kind, message)
+                if event is not None:
+                    leader.driver.tell(event)
+    finally:
+        stream.end(Unavailable("The worker ended its stream.", reason="STREAM_ENDED"))
+
+
+def _hello(hello: worker_pb2.Hello, attachment: int) -> e.WorkerHello:
+    return e.WorkerHello(
+        hello.worker_id,
+        hello.incarnation,
+        attachment,
+        hello.capacity,
+        [wire.report(session) for session in hello.sessions],
+        wire.announced_files(hello.files),
+        hello.draining,
+    )
+
+
+def _event(
+    worker_id: str, attachment: int, kind: str, message: scheduler_pb2.AttachWorkerRequest
+) -> e.Event | None:
+    if kind == "heartbeat":
+        return e.WorkerHeartbeat(worker_id, attachment)
+    if kind == "reports":
+        reports = [wire.report(report) for report in message.reports.reports]
+        return e.WorkerReports(worker_id, attachment, reports)
+    if kind == "files":
+        return e.WorkerFiles(worker_id, attachment, wire.announced_files(message.files.files))
+    _log.warning("a worker said something unexpected", worker_id=worker_id, kind=kind)
+    return None
+
+
+def _publish(leader: Leader, worker_id: str, events: Iterable[event_pb2.Event]) -> None:
+    for event in events:
+        if event.WhichOneof("kind") not in _OWN_EVENTS:
+            event.worker_id = event.worker_id or worker_id
+            leader.bus.publish(event)

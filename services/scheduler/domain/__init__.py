@@ -1,0 +1,1 @@
+"""The scheduler's pure core: events in, commands out. Standard library only; time and chance are arguments."""

@@ -1,0 +1,206 @@
+"""One term of leadership, from the won election to its end: opens the database, begins the term, takes the registry's picture,
+and runs the driver with all that belongs to it. `Seat` is where the servicers find the present leader, if this process is it.
+"""
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+from services.runtime.errors import Aborted, TgfleetError, Unavailable
+from services.runtime.logs import get_logger
+from services.runtime.tasks import backoff, cancel_and_wait
+from services.scheduler.domain import events as e
+from services.scheduler.domain.core import Core
+from services.scheduler.domain.model import Rules
+from services.scheduler.driver import REVISION, Driver
+from services.scheduler.errors import LeadershipLostError, not_leader
+from services.scheduler.eventbus import EventBus
+from services.scheduler.outgoing import Outgoing
+from services.scheduler.ports import Clock, Leadership, Registry, Store, WatchBegan
+from services.scheduler.signals import wait_until
+
+_log = get_logger("scheduler.leader")
+
+_HEARTBEAT_CAP = 10.0
+_REWATCH_BASE = 0.1
+_REWATCH_CAP = 2.0
+
+
+@dataclass(slots=True)
+class Leader:
+    """What the servicers work with while this process leads."""
+
+    term: int
+    driver: Driver
+    bus: EventBus
+    registry: Registry
+
+    @property
+    def core(self) -> Core:
+        """The core; only to be read."""
+        return self.driver.core
+
+    async def accounts_at(self, revision: int, time_left: float) -> None:
+        """Waits until everything that was true at that revision is known here. Raises Unavailable."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + time_left
+        while self.core.fleet.accounts.revision < revision:
+            news = self.driver.signals.waiter(REVISION)
+            if not await wait_until(news, deadline - loop.time()):
+                raise Unavailable(
+                    "The registry's changes do not arrive; try again.", reason="REGISTRY_BEHIND"
+                )
+            self.driver.check()
+
+
+class OnServing(Protocol):
+    """Told when this process begins or ceases to lead."""
+
+    async def __call__(self, *, serving: bool) -> None: ...
+
+
+class Seat:
+    """Where the present leader is found."""
+
+    def __init__(self) -> None:
+        self._leader: Leader | None = None
+
+    def take(self, leader: Leader | None) -> None:
+        """Who leads in this process from now on; None for nobody."""
+        self._leader = leader
+
+    def require(self) -> Leader:
+        """The leader. Raises Unavailable (NOT_LEADER)."""
+        if self._leader is None:
+            raise not_leader()
+        self._leader.driver.check()
+        return self._leader
+
+
+class Reign:
+    """Runs terms, one after the other election."""
+
+    def __init__(
+        self,
+        *,
+        seat: Seat,
+        registry: Registry,
+        open_store: Callable[[Leadership], Awaitable[Store]],
+        rules: Rules,
+        clock: Clock,
+        rng: random.Random,
+        holder: str,
+        on_serving: OnServing,
+    ) -> None:
+        """`open_store` waits for the database; `on_serving` tells health."""
+        self._seat = seat
+        self._registry = registry
+        self._open_store = open_store
+        self._rules = rules
+        self._clock = clock
+        self._rng = rng
+        self._holder = holder
+        self._on_serving = on_serving
+
+    async def run(self, leadership: Leadership) -> None:
+        """Leads until the leadership ends (returns) or the task is cancelled. Gives everything back either way."""
+        work = asyncio.create_task(self._lead(leadership), name="term")
+        lost = asyncio.create_task(leadership.lost(), name="leadership lost")
+        try:
+            await asyncio.wait({work, lost}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            self._seat.take(None)
+            await cancel_and_wait(work, lost)
+            await self._on_serving(serving=False)
+            await leadership.resign()
+        _log.warning("leadership ended")
+        if not work.cancelled() and work.exception() is not None:
+            _raise_unless_lost(work.exception())
+
+    async def _lead(self, leadership: Leadership) -> None:
+        store = await self._open_store(leadership)
+        try:
+            term = await store.begin_term(self._holder)
+            _log.info("leading", term=term)
+            watch = _Watch(self._registry, self._rng)
+            began = await watch.begin()
+            rules = _with_times(self._rules, began)
+            known = await store.known_workers()
+            core = Core(
+                rules,
+                term,
+                self._rng,
+                known,
+                now=self._clock.monotonic(),
+                wall=self._clock.wall().timestamp(),
+            )
+            outgoing = Outgoing(self._registry, store, leadership, term, self._rng)
+            bus = EventBus()
+            driver = Driver(core, leadership, self._clock, outgoing, bus)
+            driver.tell(began.snapshot)
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(driver.run(), name="driver")
+                tasks.create_task(watch.run(driver.tell), name="account watch")
+                tasks.create_task(outgoing.run_wishes(driver.tell), name="wishes")
+                tasks.create_task(outgoing.run_crashes(), name="crash facts")
+                tasks.create_task(outgoing.run_workers(), name="known workers")
+                self._seat.take(Leader(term, driver, bus, self._registry))
+                await self._on_serving(serving=True)
+        finally:
+            await store.close()
+
+
+class _Watch:
+    """The registry's picture of the accounts, taken anew whenever the stream breaks."""
+
+    def __init__(self, registry: Registry, rng: random.Random) -> None:
+        self._registry = registry
+        self._rng = rng
+        self._stream = registry.watch()
+
+    async def begin(self) -> WatchBegan:
+        """The first snapshot, however long that takes."""
+        attempt = 0
+        while True:
+            try:
+                first = await anext(self._stream)
+                if isinstance(first, WatchBegan):
+                    return first
+            except TgfleetError as error:
+                _log.warning("the registry cannot be watched yet", reason=error.reason)
+            attempt += 1
+            await asyncio.sleep(backoff(attempt, _REWATCH_BASE, _REWATCH_CAP, self._rng))
+            self._stream = self._registry.watch()
+
+    async def run(self, tell: Callable[[e.Event], None]) -> None:
+        """Passes changes on until cancelled."""
+        while True:
+            try:
+                async for item in self._stream:
+                    tell(item.snapshot if isinstance(item, WatchBegan) else item)
+            except TgfleetError as error:
+                _log.warning("the watch of accounts broke", reason=error.reason)
+            self._stream = self._registry.watch()
+            tell((await self.begin()).snapshot)
+
+
+def _with_times(rules: Rules, began: WatchBegan) -> Rules:
+    """The registry's T and S; the heartbeat period follows from T."""
+    ttl = began.lease_ttl or rules.lease_ttl
+    settle = began.lease_settle or rules.lease_settle
+    return replace(rules, lease_ttl=ttl, lease_settle=settle, heartbeat=min(_HEARTBEAT_CAP, ttl / 3))
+
+
+def _raise_unless_lost(error: BaseException | None) -> None:
+    """A term that ends because another process leads, or because the database is away, is nothing to die of."""
+    leaves = list(_leaves(error)) if error is not None else []
+    if any(not isinstance(leaf, LeadershipLostError | Aborted | Unavailable) for leaf in leaves):
+        raise leaves[0]
+
+
+def _leaves(error: BaseException) -> list[BaseException]:
+    if not isinstance(error, BaseExceptionGroup):
+        return [error]
+    return [leaf for inner in error.exceptions for leaf in _leaves(inner)]

@@ -1,0 +1,33 @@
+"""What can be set about the scheduler."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+from services.runtime.addresses import Endpoints, HostPort
+from services.runtime.settings import setting
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """Read from the environment by `services.runtime.process.run`."""
+
+    scheduler_listen: HostPort = setting("127.0.0.1:0")
+    """Where the scheduler serves gRPC (host:port, port 0 for any free one)."""
+    registry_endpoints: Endpoints = setting("127.0.0.1:5001")
+    """Where the registry is reached: comma separated host:port, or one dns:///name:port."""
+    etcd_endpoints: Endpoints = setting("127.0.0.1:2379")
+    """Where etcd is reached: comma separated host:port."""
+    scheduler_database_url: str = setting("sqlite:///scheduler.db")
+    """The scheduler's own database, as in sqlite:///path/to/scheduler.db."""
+    leader_ttl: timedelta = setting(
+        timedelta(seconds=5), minimum=timedelta(seconds=2), maximum=timedelta(seconds=60)
+    )
+    """How long a leading scheduler that fell silent keeps a standby from taking over; whole seconds."""
+    start_rate: float = setting(50.0, minimum=0.0)
+    """How many accounts a second the whole fleet may start; 0 for no limit."""
+    start_burst: int = setting(100, minimum=1)
+    """How many accounts may start at once after a quiet time."""
+    crash_window: timedelta = setting(timedelta(minutes=10))
+    """An account that ran for less than this on a worker that crashed counts as having been there at a crash."""
+    reflection: bool | None = setting(None)
+    """Whether servers tell what they serve (gRPC reflection); unset means: only on a loopback address."""

@@ -1,0 +1,72 @@
+"""Asks a scheduler as a gateway would."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterable
+from datetime import timedelta
+
+import grpc
+
+from tests.integration.scheduler.processes import Scheduler
+from tgfleet.gateway.v1 import fleet_pb2, result_pb2
+from tgfleet.scheduler.v1 import scheduler_pb2, scheduler_pb2_grpc
+
+START_ALL = scheduler_pb2.FLEET_CALL_KIND_START_ALL
+STOP_ALL = scheduler_pb2.FLEET_CALL_KIND_STOP_ALL
+START_CHAT = scheduler_pb2.FLEET_CALL_KIND_START_CHAT
+STOP_CHAT = scheduler_pb2.FLEET_CALL_KIND_STOP_CHAT
+
+
+class Answers:
+    """What came of one call."""
+
+    def __init__(self) -> None:
+        self.selected: list[str] = []
+        self.results: list[result_pb2.AccountResult] = []
+
+    @property
+    def outcomes(self) -> dict[str, str]:
+        """Outcome by name of account, with the reason if there is one."""
+        told = {}
+        for result in self.results:
+            text = result_pb2.Outcome.Name(result.outcome).removeprefix("OUTCOME_")
+            if result.reason:
+                text += "/" + result_pb2.Reason.Name(result.reason).removeprefix("REASON_")
+            assert result.name not in told, f"two results for {result.name}"
+            told[result.name] = text
+        return told
+
+
+async def fleet_call(
+    scheduler: Scheduler,
+    kind: scheduler_pb2.FleetCallKind.ValueType,
+    account_ids: Iterable[str] = (),
+    *,
+    request_id: str = "",
+    wait_for: float = 0.0,
+    timeout: float = 20.0,
+    into: Answers | None = None,
+) -> Answers:
+    answers = into or Answers()
+    request = scheduler_pb2.RunFleetCallRequest(
+        kind=kind, account_ids=account_ids, request_id=request_id or str(uuid.uuid4())
+    )
+    if wait_for:
+        request.wait_for.FromTimedelta(timedelta(seconds=wait_for))
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{scheduler.port}") as channel:
+        stub = scheduler_pb2_grpc.SchedulerServiceStub(channel)
+        async for message in stub.RunFleetCall(request, timeout=timeout):
+            answers.selected.extend(message.selected_account_ids)
+            assert len(message.results) <= 256
+            answers.results.extend(message.results)
+    return answers
+
+
+async def status(scheduler: Scheduler) -> fleet_pb2.GetFleetStatusResponse:
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{scheduler.port}") as channel:
+        stub = scheduler_pb2_grpc.SchedulerServiceStub(channel)
+        request = scheduler_pb2.GetFleetStatusRequest(
+            request=fleet_pb2.GetFleetStatusRequest(page_size=10_000)
+        )
+        return (await stub.GetFleetStatus(request, timeout=5)).response
