@@ -53,14 +53,11 @@ class Fleet:
     def _carry_out(self, command: orders.Command) -> None:
         match command:
             case orders.Start():
-                for one in command.sessions:
-                    self._start(one, command.command_id)
+                self._start_all(command)
             case orders.Stop():
-                for account_id in command.account_ids:
-                    self._stop(account_id, command.command_id)
+                self._stop_all(command)
             case orders.SetChat():
-                for account_id in command.account_ids:
-                    self._set_chat(account_id, command)
+                self._set_chat_all(command)
             case orders.Configure():
                 self._configure(command)
             case orders.Drain():
@@ -69,6 +66,22 @@ class Fleet:
                 self._tools.fleet_ids.user_ids = command.user_ids
             case orders.Welcome():
                 pass  # the stream's own business
+
+    def _start_all(self, command: orders.Start) -> None:
+        for one in command.sessions:
+            self._start(one, command.command_id)
+
+    def _stop_all(self, command: orders.Stop) -> None:
+        for account_id in command.account_ids:
+            self._stop(account_id, command.command_id)
+
+    def _set_chat_all(self, command: orders.SetChat) -> None:
+        for account_id in command.account_ids:
+            running = self._sessions.get(account_id)
+            if running is None:
+                self._report_absent(account_id, command.command_id)
+            else:
+                running.set_chat(chat=command.chat, command_id=command.command_id)
 
     def _configure(self, command: orders.Configure) -> None:
         for config in command.sessions:
@@ -124,13 +137,6 @@ class Fleet:
             self._report_absent(account_id, command_id)
         else:
             running.stop(command_id)
-
-    def _set_chat(self, account_id: str, command: orders.SetChat) -> None:
-        running = self._sessions.get(account_id)
-        if running is None:
-            self._report_absent(account_id, command.command_id)
-        else:
-            running.set_chat(chat=command.chat, command_id=command.command_id)
 
     def _report_absent(self, account_id: str, command_id: str) -> None:
         now = self._tools.clock.wall()
