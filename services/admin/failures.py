@@ -34,6 +34,13 @@ _ADVICE_BY_REASON = {
 }
 
 
+class WrongUsageError(TgfleetError):
+    """The command line, or what it names, cannot be used; found out by the command itself."""
+
+    code = "INVALID_ARGUMENT"
+    default_reason = "WRONG_USAGE"
+
+
 @dataclass(frozen=True, slots=True)
 class Failure:
     """What to tell a person. `advice` may be empty."""
@@ -45,7 +52,7 @@ class Failure:
 
 def explain(error: TgfleetError, gateway: str = "") -> Failure:
     """The failure that an error means to the person at the terminal."""
-    if isinstance(error, SettingsError):
+    if isinstance(error, SettingsError | WrongUsageError):
         return Failure(error.message, "", EXIT_USAGE)
     if isinstance(error, Unavailable) and error.reason == Unavailable.default_reason:
         return Failure(

@@ -113,7 +113,8 @@ class LiveReport:
             self._console.print(result_row(result, self._console.width))
         self.shown += len(results)
         counts = ", ".join(f"{n:,} {word(OUTCOMES, outcome)}" for outcome, n in self._by_outcome.items())
-        self._status.update(Text(f"{count(self.shown, 'account')} so far: {counts}"))
+        line = f"{count(self.shown, 'account')} so far: {counts}"
+        self._status.update(Text(line, no_wrap=True, overflow="ellipsis"))
 
     def summary(self, summary: result_pb2.FleetSummary) -> None:
         self._status.stop()
@@ -135,7 +136,7 @@ def result_row(result: result_pb2.AccountResult, width: int) -> RenderableType:
     remarks = _remarks(result)
     if width < _NARROW:
         head = Text.assemble((f"{mark} ", style), (_name(result), "bold"), "  ", outcome)
-        return Group(head, Padding(remarks, (0, 0, 0, 2))) if remarks.plain else head
+        return Group(head, Padding(remarks, (0, 0, 0, 2), expand=False)) if remarks.plain else head
     row = Table.grid(padding=(0, 1))
     row.add_column(width=1)
     row.add_column(width=_name_width(width), overflow="fold")

@@ -20,8 +20,9 @@ def plain(message: Message) -> dict[str, Any]:
 
 
 def dumps(value: Any, *, indent: int | None = None) -> str:
-    """One JSON text; control characters are escaped, other scripts' letters are not."""
-    return json.dumps(value, ensure_ascii=False, indent=indent)
+    """One JSON text. What could steer a terminal is escaped, other scripts' letters are not."""
+    text = json.dumps(value, ensure_ascii=False, indent=indent)
+    return "".join(c if c.isprintable() or c == "\n" else json.dumps(c)[1:-1] for c in text)
 
 
 def _belongs(message: Message, field: FieldDescriptor) -> bool:

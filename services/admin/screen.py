@@ -27,7 +27,8 @@ def output() -> Console:
 
 def show(what: RenderableType) -> None:
     """Prints a result."""
-    output().print(what, soft_wrap=isinstance(what, str))
+    console = output()
+    console.print(what, soft_wrap=isinstance(what, str | Text) and not console.is_terminal)
 
 
 def emit(line: str) -> None:
@@ -38,20 +39,21 @@ def emit(line: str) -> None:
 
 def say(sentence: str, style: str = "") -> None:
     """Tells a person something beside the result."""
-    _errors().print(Text(printable(sentence), style=style), soft_wrap=True)
+    _tell(Text(printable(sentence), style=style))
 
 
 def complain(sentence: str, advice: str = "") -> None:
     """Tells a person what went wrong, and on a second line what to do."""
-    console = _errors()
-    console.print(Text.assemble(("tgfleet: ", "bold red"), printable(sentence)), soft_wrap=True)
+    _tell(Text.assemble(("tgfleet: ", "bold red"), printable(sentence)))
     if advice:
-        console.print(Text.assemble(("→ ", "cyan"), printable(advice)), soft_wrap=True)
+        _tell(Text.assemble(("→ ", "cyan"), printable(advice)))
 
 
 def table(*columns: str, right: tuple[str, ...] = ()) -> Table:
     """An empty table in the house style; `right` names the columns of numbers."""
-    made = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, header_style="bold")
+    made = Table(
+        box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, header_style="bold", padding=(0, 1, 0, 0)
+    )
     for column in columns:
         made.add_column(
             column, justify="right" if column in right else "left", overflow="fold", no_wrap=column in right
@@ -64,5 +66,6 @@ def cell(text: str, style: str = "") -> Text:
     return Text(printable(text), style=style)
 
 
-def _errors() -> Console:
-    return Console(stderr=True, highlight=False, markup=False, emoji=False)
+def _tell(line: Text) -> None:
+    console = Console(stderr=True, highlight=False, markup=False, emoji=False)
+    console.print(line, soft_wrap=not console.is_terminal)  # a pipe gets whole lines

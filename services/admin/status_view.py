@@ -60,7 +60,7 @@ def _table(accounts: Sequence[fleet_pb2.AccountStatus], now: datetime) -> Table:
             cell(account.name or account.account_id, "bold"),
             cell(_wanted(account), "" if account.enabled else "bright_black"),
             cell(_now(account), _STYLES.get(account.state, "bright_black")),
-            cell(span(now - since).split(" ")[0] + " " + span(now - since).split(" ")[1] if since else ""),
+            cell(" ".join(span(now - since).split()[:2]) if since else ""),
             cell(account.worker_id),
             f"{account.received_today:,}",
             f"{account.answered_today:,}",
@@ -88,15 +88,17 @@ def _needs_attention(account: fleet_pb2.AccountStatus) -> bool:
 def _remark(account: fleet_pb2.AccountStatus, now: datetime) -> RenderableType:
     """What is the matter with one account, and what to do."""
     why = account.detail or word(REASONS, account.reason)
-    lines = Text.assemble((printable(account.name or account.account_id), "bold"))
+    head = Text.assemble((printable(account.name or account.account_id), "bold"))
     if why:
-        lines.append(f": {printable(why)}")
+        head.append(f": {printable(why)}")
     if account.HasField("retry_time"):
-        lines.append(f" Next try {moment(account.retry_time, now)}.", style="bright_black")
+        head.append(f" Next try {moment(account.retry_time, now)}.", style="bright_black")
+    below = []
     for wait in account.flood_waits:
-        what = "connecting" if wait.method in {"*", ""} else printable(wait.method)
+        what = "Connecting" if wait.method in {"*", ""} else printable(wait.method)
         where = f" in chat {wait.chat_id}" if wait.chat_id else ""
-        lines.append(f"\n{what}{where} waits until {moment(wait.until_time, now)}", style="yellow")
+        below.append(Text(f"{what}{where} waits until {moment(wait.until_time, now)}", style="yellow"))
     if account.action:
-        lines.append(f"\n→ {printable(account.action)}", style="cyan")
-    return Padding(lines, (0, 0, 0, 2))
+        below.append(Text(f"→ {printable(account.action)}", style="cyan"))
+    lines = Group(head, *(Padding(line, (0, 0, 0, 2), expand=False) for line in below))
+    return Padding(lines, (0, 0, 0, 2), expand=False)

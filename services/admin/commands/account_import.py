@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from services.admin.client import Gateway
-from services.admin.failures import EXIT_FAILED, EXIT_OK
+from services.admin.failures import EXIT_FAILED, EXIT_OK, WrongUsageError
 from services.admin.humanise import count
 from services.admin.options import (
     AllowChat,
@@ -24,7 +24,6 @@ from services.admin.plain_json import dumps, plain
 from services.admin.running import run
 from services.admin.screen import cell, emit, show, table
 from services.admin.sources import STDIN, read_proxy, read_sources
-from services.runtime.errors import InvalidArgument
 from tgfleet.gateway.v1 import account_pb2
 
 app = typer.Typer()
@@ -110,7 +109,7 @@ def _items(
     paths: list[str], name: str, worker: str, files: list[str], *, without_session: bool
 ) -> list[account_pb2.ImportItem]:
     if bool(worker) != bool(files):
-        raise InvalidArgument("Say both --worker and --file.", field="--worker")
+        raise WrongUsageError("Say both --worker and --file.")
     items = [
         account_pb2.ImportItem(
             name=name or file.removesuffix(".session"),
@@ -120,14 +119,14 @@ def _items(
     ]
     if without_session:
         if not name:
-            raise InvalidArgument("Say --name NAME for an account without session.", field="--name")
+            raise WrongUsageError("Say --name NAME for an account without session.")
         items.append(account_pb2.ImportItem(name=name))
         items[-1].without_session.SetInParent()
     items += read_sources(paths, name, sys.stdin)
     if not items:
-        raise InvalidArgument("Say what to import; `tgfleet accounts import --help` lists it.", field="paths")
+        raise WrongUsageError("Say what to import; `tgfleet accounts import --help` lists it.")
     if name and len(items) > 1:
-        raise InvalidArgument(f"--name is for one account, and here are {len(items)}.", field="--name")
+        raise WrongUsageError(f"--name is for one account, and here are {len(items)}.")
     return items
 
 

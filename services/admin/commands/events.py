@@ -48,7 +48,7 @@ def events(
                     if as_json:
                         emit(dumps(plain(event)))
                     else:
-                        console.print(event_line(event), soft_wrap=True)
+                        console.print(event_line(event), soft_wrap=not console.is_terminal)
         complain("The gateway ended the watch.", "Run the command again to go on.")
         return EXIT_FAILED
 

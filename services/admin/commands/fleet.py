@@ -156,8 +156,8 @@ def _fleet_call(
                 if not report.shown:
                     raise
         complain(
-            f"The connection to the gateway was lost after {report.shown:,} results; what was started goes on.",
-            f"See `tgfleet status`, or watch again: the same command with --request-id {request.request_id}",
+            f"The connection was lost after {report.shown:,} results; what was started goes on.",
+            f"See `tgfleet status`, or watch again with --request-id {request.request_id}",
         )
         return EXIT_FAILED
 

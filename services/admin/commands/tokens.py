@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from services.admin.client import Gateway
-from services.admin.failures import EXIT_OK
+from services.admin.failures import EXIT_OK, WrongUsageError
 from services.admin.humanise import ROLES, moment, word
 from services.admin.options import AsJson, read_duration
 from services.admin.plain_json import dumps, plain
@@ -124,6 +124,4 @@ def _new_private_file(path: Path) -> int:
     try:
         return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, _PRIVATE)
     except OSError as error:
-        raise typer.BadParameter(
-            f"{path} cannot be made as a new file: {error.strerror}.", param_hint="--to"
-        ) from error
+        raise WrongUsageError(f"{path} cannot be made as a new file: {error.strerror}.") from error
