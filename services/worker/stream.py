@@ -50,6 +50,7 @@ class StreamKeeper:
         attempt = 0
         while True:
             self._welcomed = False
+            self._files.clear()  # before the picture is taken: a scan that ends after it is told by itself
             try:
                 await self._dispatcher.attach(self._fleet.picture(), self._serve)
             except TgfleetError as error:
@@ -60,7 +61,6 @@ class StreamKeeper:
             await asyncio.sleep(backoff(attempt, _RETRY_BASE, _RETRY_CAP, self._rng))
 
     async def _serve(self, attachment: Attachment) -> None:
-        self._files.clear()
         self._outbox.tell_again()
         period: asyncio.Future[float] = asyncio.get_running_loop().create_future()
         tasks = [
