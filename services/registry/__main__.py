@@ -23,9 +23,13 @@ from services.registry.ports import LeaseStore, Store, Vault
 from services.registry.servicer import Handlers, RegistryServicer
 from services.registry.settings import Settings
 from services.runtime.clock import SystemClock
+from services.runtime.errors import Unavailable
+from services.runtime.logs import get_logger
 from services.runtime.process import Lifecycle, run
 from services.runtime.server import ServiceServer
 from tgfleet.registry.v1.registry_pb2_grpc import add_RegistryServiceServicer_to_server
+
+_log = get_logger("registry")
 
 _MAX_ETCD_TIMEOUT = timedelta(seconds=3)
 _PRUNE_SECONDS = 3600.0
@@ -72,9 +76,14 @@ async def main(settings: Settings, life: Lifecycle) -> None:
 
 
 async def _prune(store: Store) -> None:
+    """Forgets what is old, every hour. A database that fails is everybody's problem, not a reason to end
+    here."""
     while True:
-        async with store.write() as tx:
-            await tx.prune(SystemClock().wall())
+        try:
+            async with store.write() as tx:
+                await tx.prune(SystemClock().wall())
+        except Unavailable as error:
+            _log.warning("old rows were not removed", reason=error.reason)
         await asyncio.sleep(_PRUNE_SECONDS)
 
 

@@ -1,8 +1,9 @@
 """Between protobuf and domain, for accounts, leases and facts. Decides nothing; `servicer` uses it."""
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
+from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from services.registry.domain import importing, leasing, tokens
@@ -47,6 +48,17 @@ def moment(stamp: Timestamp, field: str) -> datetime:
         raise InvalidArgument("This is no point in time.", field=field) from error
     if not _FIRST <= found <= _LAST:
         raise InvalidArgument("A time lies between 1970 and 9999.", field=field)
+    return found
+
+
+def duration(message: Duration, field: str) -> timedelta:
+    """A length of time that is not negative. Raises InvalidArgument."""
+    try:
+        found = message.ToTimedelta()
+    except (ValueError, OverflowError) as error:
+        raise InvalidArgument("This is no length of time.", field=field) from error
+    if found < timedelta(0):
+        raise InvalidArgument("A length of time is not negative.", field=field)
     return found
 
 
@@ -186,9 +198,10 @@ def token_from(message: worker_pb2.Token) -> leasing.Token:
     return leasing.Token(message.generation, message.revision)
 
 
-def held_lease(message: registry_pb2.HeldLease) -> leasing.HeldLease:
-    """A lease that a worker says it has."""
-    return leasing.HeldLease(message.lease_id, message.sessions, message.settle.ToTimedelta())
+def held_lease(message: registry_pb2.HeldLease, field: str) -> leasing.HeldLease:
+    """A lease that a worker says it has. Raises InvalidArgument."""
+    settle = duration(message.settle, f"{field}.settle")
+    return leasing.HeldLease(message.lease_id, message.sessions, settle)
 
 
 def session_lease(terms: leasing.LeaseTerms) -> registry_pb2.SessionLease:
@@ -265,8 +278,10 @@ def _fact_kind(message: registry_pb2.Fact, field: str) -> Kind:
             return SessionDied(_death_reason(message.session_died.reason))
         case "link_lost":
             lost = message.link_lost
-            downtime = lost.downtime.ToTimedelta() if lost.HasField("downtime") else None
-            return LinkLost(lost.cause, lost.uptime.ToTimedelta(), downtime, lost.reconnected)
+            uptime = duration(lost.uptime, f"{field}.link_lost.uptime")
+            downtime = duration(lost.downtime, f"{field}.link_lost.downtime")
+            is_back = lost.HasField("downtime")
+            return LinkLost(lost.cause, uptime, downtime if is_back else None, lost.reconnected)
         case "session_ran":
             return SessionRan(message.session_ran.user_id, message.session_ran.stable)
         case "chat_counts":

@@ -303,7 +303,8 @@ class LeaseStore(Protocol):
         held: Sequence[HeldLease],
     ) -> AcquireAnswer:
         """Gives each free session to the owner. A repeat with the same owner and request id gives the same
-        tokens. Every lease that a grant is on has its full time left from the moment the call arrived."""
+        tokens. The leases that the answer announces have their full time left from when the call arrived;
+        those that the owner named are not extended."""
         ...
 
     async def renew(self, owner: Owner, generation: int, lease_ids: Sequence[int]) -> RenewAnswer:

@@ -121,7 +121,7 @@ class RegistryServicer(registry_pb2_grpc.RegistryServiceServicer):
             Owner(request.worker_id, request.incarnation),
             request.request_id,
             [AcquireItem(item.account_id, item.auth_key_id) for item in request.items],
-            [messages.held_lease(lease) for lease in request.leases],
+            [messages.held_lease(lease, f"leases[{index}]") for index, lease in enumerate(request.leases)],
         )
         return pb.AcquireSessionsResponse(
             results=[

@@ -25,7 +25,7 @@ from services.runtime.errors import SettingsError, Unavailable
 
 _BUSY_MS = 5000
 _POOL = 4
-_SETTING = "TGFLEET_REGISTRY_DATABASE_URL"
+SETTING = "TGFLEET_REGISTRY_DATABASE_URL"
 
 
 class Database:
@@ -75,13 +75,13 @@ def _parse(url: str) -> URL:
     try:
         parsed = make_url(url)
     except SQLAlchemyError as error:
-        raise SettingsError(f"{_SETTING} is no database URL; write sqlite:///path/to/registry.db") from error
+        raise SettingsError(f"{SETTING} is no database URL; write sqlite:///path/to/registry.db") from error
     if parsed.get_backend_name() != "sqlite":
         raise SettingsError(
-            f"{_SETTING}: only SQLite is supported so far; write sqlite:///path/to/registry.db"
+            f"{SETTING}: only SQLite is supported so far; write sqlite:///path/to/registry.db"
         )
     if not parsed.database or parsed.database == ":memory:":
-        raise SettingsError(f"{_SETTING} names no file; write sqlite:///path/to/registry.db")
+        raise SettingsError(f"{SETTING} names no file; write sqlite:///path/to/registry.db")
     return parsed.set(drivername="sqlite+aiosqlite")
 
 
@@ -92,7 +92,7 @@ def _lock(path: Path) -> int:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         lock_fd = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
-        raise SettingsError(f"{_SETTING}: {path} cannot be written ({error.strerror})") from error
+        raise SettingsError(f"{SETTING}: {path} cannot be written ({error.strerror})") from error
     try:
         fcntl.flock(lock_fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
@@ -100,11 +100,11 @@ def _lock(path: Path) -> int:
         os.close(lock_fd)
         if isinstance(error, BlockingIOError):
             raise SettingsError(
-                f"{_SETTING}: another registry process has {path} open; SQLite allows one process per file, "
+                f"{SETTING}: another registry process has {path} open; SQLite allows one process per file, "
                 "several registries need PostgreSQL",
                 reason="DATABASE_LOCKED",
             ) from error
-        raise SettingsError(f"{_SETTING}: {path} cannot be written ({error.strerror})") from error
+        raise SettingsError(f"{SETTING}: {path} cannot be written ({error.strerror})") from error
     return lock_fd
 
 

@@ -174,7 +174,9 @@ class _Acquisition:
         for start in range(0, len(wants), OPS):
             chunk = list(zip(wants[start : start + OPS], slots[start : start + OPS], strict=True))
             outcomes += await self._chunk(chunk)
-        outcomes = await self._refresh(outcomes, {lease.lease_id for lease in held})
+        for lease in held:
+            self._new.pop(lease.lease_id, None)
+        outcomes = await self._refresh(outcomes)
         terms = [LeaseTerms(i, self._lease_ttl, s) for i, s in self._new.items() if i in self._used]
         return AcquireAnswer(self.view, tuple(outcomes), tuple(terms))
 
@@ -281,14 +283,12 @@ class _Acquisition:
         remaining = _remaining(self._left[kv.lease])
         return Taken(value.worker_id, value.settling or remaining <= value.settle, remaining)
 
-    async def _refresh(self, outcomes: list[Outcome], held: set[int]) -> list[Outcome]:
-        """Gives leases that are older than this call their full time again: the worker counts from when it
-        sent it."""
-        older = sorted({o.lease_id for o in outcomes if isinstance(o, Granted)} - self._announced)
+    async def _refresh(self, outcomes: list[Outcome]) -> list[Outcome]:
+        """Gives leases that an earlier attempt made their full time again: the worker may count from this
+        one."""
+        older = sorted(self._new.keys() - self._announced)
         left = await self._client.keep_alive(older)
         gone = {lease_id for lease_id in older if left.get(lease_id, 0) <= 0}
-        for lease_id in held:
-            self._new.pop(lease_id, None)
         return [
             LeaseGone(o.lease_id) if isinstance(o, Granted) and o.lease_id in gone else o for o in outcomes
         ]

@@ -108,7 +108,7 @@ class InMemoryLeaseStore:
             self._state.revision += 1
         known = {lease.lease_id for lease in held}
         for outcome in outcomes:
-            if isinstance(outcome, Granted):
+            if isinstance(outcome, Granted) and outcome.lease_id not in known:
                 self._extend(outcome.lease_id)
         used = self._used_terms(outcomes, wants, terms, known)
         for lease_id in terms.keys() - {t.lease_id for t in used}:

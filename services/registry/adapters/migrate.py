@@ -6,19 +6,29 @@ from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
+from alembic.util.exc import CommandError
 from sqlalchemy.engine import Connection
 
-from services.registry.adapters.database import Database
+from services.registry.adapters.database import SETTING, Database
 from services.registry.adapters.models import METADATA
+from services.runtime.errors import SettingsError, Unavailable
 
 _FOLDER = Path(__file__).resolve().parent.parent / "migrations"
 
 
 async def upgrade(database: Database) -> None:
-    """Runs every migration that the database has not seen, in one transaction. The lock on the file (SQLite)
-    keeps a second process from doing the same at once."""
-    async with database.write() as connection:
-        await connection.run_sync(_upgrade)
+    """Runs every migration that the database has not seen, in one transaction.
+
+    The lock on the file (SQLite) keeps a second process from doing the same at once. Raises SettingsError for a
+    file that is none of ours.
+    """
+    try:
+        async with database.write() as connection:
+            await connection.run_sync(_upgrade)
+    except Unavailable as error:
+        raise SettingsError(f"{SETTING}: the file is damaged or no SQLite database") from error
+    except CommandError as error:
+        raise SettingsError(f"{SETTING}: the database was written by a newer version of tgfleet") from error
 
 
 async def differences(database: Database) -> list[object]:

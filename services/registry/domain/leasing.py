@@ -178,6 +178,6 @@ def lease_slots(held: tuple[HeldLease, ...], settle: timedelta, count: int) -> t
     slots: list[int] = []
     for lease in held:
         if lease.settle == settle:
-            room = max(0, SESSIONS_PER_LEASE - lease.sessions)
+            room = max(0, SESSIONS_PER_LEASE - max(0, lease.sessions))
             slots.extend([lease.lease_id] * min(room, count - len(slots)))
     return slots, count - len(slots)

@@ -84,7 +84,7 @@ class Accounts:
         async with self._store.write() as tx:
             account = await one_account(tx, patch.ref, "account.account_id")
             changed = replace(_patched(account, patch), update_time=now, revision=await tx.next_revision())
-            await _refuse_taken_name(tx, account, changed)
+            await _refuse_taken(tx, account, changed)
             await tx.save_accounts([changed])
             if "labels" in patch.mask:
                 await tx.save_labels(account.account_id, changed.labels)
@@ -193,8 +193,7 @@ def check_selection(selection: Selection) -> None:
     if len(selection.refs) > MAX_REFS:
         raise InvalidArgument(f"At most {MAX_REFS} accounts in one call.", field="account_ids")
     for index, ref in enumerate(selection.refs):
-        if not ref:
-            raise InvalidArgument("An account is named by its id or its name.", field=f"account_ids[{index}]")
+        _check_ref(ref, f"account_ids[{index}]")
     with named():
         values.check_labels(selection.labels, "match_labels")
 
@@ -222,12 +221,16 @@ def decode_page_token(token: str) -> str:
 
 async def one_account(tx: Read, ref: str, field: str = "account_id") -> Account:
     """The account of that id or name. Raises NotFound, or InvalidArgument for none named."""
-    if not ref:
-        raise InvalidArgument("An account is named by its id or its name.", field=field)
+    _check_ref(ref, field)
     found = await tx.accounts([ref])
     if ref not in found:
         raise account_not_found(ref, field=field)
     return found[ref]
+
+
+def _check_ref(ref: str, field: str) -> None:
+    if not 1 <= len(ref) <= values.MAX_NAME or not ref.isprintable():
+        raise InvalidArgument("An account is named by its id or its name.", field=field)
 
 
 async def _all_accounts(tx: Read, refs: Collection[str], field: str) -> dict[str, Account]:
@@ -242,17 +245,24 @@ async def _view(tx: Read, account: Account, now: datetime) -> AccountView:
     return (await tx.views([account.account_id], now))[account.account_id]
 
 
-async def _refuse_taken_name(tx: Read, account: Account, changed: Account) -> None:
-    if changed.name == account.name:
-        return
+async def _refuse_taken(tx: Read, account: Account, changed: Account) -> None:
+    """Raises AlreadyExists when the new name, or the file on the new home worker, is another account's."""
     names, _ = await tx.taken([changed.name], [])
-    if names:
+    if names.get(changed.name, account.account_id) != account.account_id:
         raise AlreadyExists(
             "Another account has this name.",
             reason="NAME_TAKEN",
             metadata={"account_id": names[changed.name]},
             field="account.name",
         )
+    if changed.session_file and changed.home_worker != account.home_worker:
+        file = (changed.home_worker, changed.session_file)
+        if file in await tx.files_taken([file]):
+            raise AlreadyExists(
+                "This worker's session file of that name is another account's.",
+                reason="SESSION_ALREADY_IMPORTED",
+                field="account.home_worker",
+            )
 
 
 def _patched(account: Account, patch: AccountPatch) -> Account:

@@ -40,9 +40,9 @@ class Generations:
         self._clock = clock
         self._lease_ttl = lease_ttl
         self._seen: _Seen | None = None
+        self._wanted = (0, 0)
         self._confirmed = (0, 0)
-        self._flush: asyncio.Task[bool] | None = None
-        self._highest = 0
+        self._flushing = asyncio.Lock()
 
     async def current(self) -> Generation:
         """The generation, opened and mirrored if it was not yet. Raises Unavailable."""
@@ -61,12 +61,17 @@ class Generations:
 
     async def accept(self, generation: Generation, view: StoreView) -> bool:
         """Whether an answer of the store belongs to this generation. If not, the next one is opened and the
-        answer must be thrown away. If so, the store's revision is on disk when this returns."""
+        answer must be thrown away."""
         loss = loss_of(generation, view)
-        if not loss:
-            return await self._remember(generation.number, view.revision)
-        await self._open(generation, view, loss)
-        return False
+        if loss:
+            await self._open(generation, view, loss)
+        return not loss
+
+    async def accept_grants(self, generation: Generation, view: StoreView) -> bool:
+        """As `accept`; and when it is so, the store's revision is on disk, so that a store that has forgotten
+        these grants will be found out."""
+        accepted = await self.accept(generation, view)
+        return accepted and await self._remember(generation.number, view.revision)
 
     def remaining_wait(self, generation: Generation, settle: timedelta) -> timedelta:
         """How long sessions of that settle time are still not granted after the generation was opened.
@@ -93,7 +98,7 @@ class Generations:
         while True:
             try:
                 generation = await self.current()
-                await self.accept(generation, await self._leases.view())
+                await self.accept_grants(generation, await self._leases.view())
             except Unavailable as error:
                 _log.debug("the lease store or the database is away", reason=error.reason)
             await asyncio.sleep(WATCH_SECONDS)
@@ -125,18 +130,14 @@ class Generations:
             await tx.confirm_mirror(generation.number, view)
 
     async def _remember(self, number: int, revision: int) -> bool:
-        """Puts the highest revision seen on disk. Concurrent callers share one write."""
-        while self._confirmed[0] != number or self._confirmed[1] < revision:
-            self._highest = max(self._highest, revision) if self._confirmed[0] == number else revision
-            if self._flush is None or self._flush.done():
-                self._flush = asyncio.create_task(self._write_high_water(number, self._highest))
-            if not await asyncio.shield(self._flush):
-                return False
-        return True
-
-    async def _write_high_water(self, number: int, revision: int) -> bool:
-        async with self._store.write() as tx:
-            current = await tx.raise_high_water(number, revision)
-        if current:
-            self._confirmed = (number, revision)
-        return current
+        """Puts the highest revision seen on disk. Callers that wait for each other share one write."""
+        self._wanted = (number, max(revision, self._wanted[1] if self._wanted[0] == number else 0))
+        async with self._flushing:
+            if self._confirmed[0] == number and self._confirmed[1] >= revision:
+                return True
+            highest = self._wanted[1] if self._wanted[0] == number else revision
+            async with self._store.write() as tx:
+                current = await tx.raise_high_water(number, highest)
+            if current:
+                self._confirmed = (number, highest)
+            return current

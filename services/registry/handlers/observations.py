@@ -17,6 +17,7 @@ from services.runtime.errors import InvalidArgument
 
 MAX_FACTS = 1000
 _MAX_TEXT = 100
+_MAX_COUNT = 10**9
 
 _STOPPED = (
     "Sessions of several accounts died of double use (AUTH_KEY_DUPLICATED) within 10 min; another program "
@@ -127,8 +128,8 @@ def _check(fact: Fact, field: str) -> None:
         case ChatCounts() as counts:
             if not DAY.fullmatch(counts.day) or len(counts.incarnation) > _MAX_TEXT:
                 raise InvalidArgument("A day is written 2026-11-20.", field=f"{field}.chat_counts.day")
-            if counts.received < 0 or counts.answered < 0:
-                raise InvalidArgument("Counts are not negative.", field=f"{field}.chat_counts")
+            if not (0 <= counts.received <= _MAX_COUNT and 0 <= counts.answered <= _MAX_COUNT):
+                raise InvalidArgument("Counts are 0 to a milliard.", field=f"{field}.chat_counts")
         case LinkLost() as link if len(link.cause) > _MAX_TEXT:
             raise InvalidArgument("A cause has at most 100 characters.", field=f"{field}.link_lost.cause")
         case _:

@@ -139,7 +139,7 @@ class Sessions:
         if not wants:
             return (), ()
         answer = await self._leases.acquire(owner, request_id, generation.number, wants, held)
-        if not await self._generations.accept(generation, answer.view):
+        if not await self._generations.accept_grants(generation, answer.view):
             return (), ()
         return answer.outcomes, answer.new_leases
 
