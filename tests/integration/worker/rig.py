@@ -17,11 +17,12 @@ from collections.abc import AsyncIterator, Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import grpc
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
 from services.testdc.embed import Account
 from tgfleet.gateway.v1 import account_pb2, fleet_pb2, result_pb2
@@ -184,7 +185,9 @@ class FakeDispatcher(scheduler_pb2_grpc.DispatcherServiceServicer):
         self._outgoing.append(outgoing)
         reader = asyncio.create_task(self._read(requests, outgoing))
         try:
-            await self._note(lambda: self.hellos.append(hello.hello))
+            async with self.changed:
+                self.hellos.append(hello.hello)
+                self.changed.notify_all()
             welcome = worker_pb2.Welcome(heartbeat_period=span(self.heartbeat))
             yield scheduler_pb2.AttachWorkerResponse(term=self.term, welcome=welcome)
             while (message := await outgoing.get()) is not None:
@@ -196,21 +199,13 @@ class FakeDispatcher(scheduler_pb2_grpc.DispatcherServiceServicer):
 
     async def _read(self, requests: Any, outgoing: asyncio.Queue[Any]) -> None:
         async for request in requests:
-            match request.WhichOneof("message"):
-                case "reports":
-                    await self._note(lambda: self.reports.extend(request.reports.reports))
-                case "events":
-                    await self._note(lambda: self.events.extend(request.events.events))
-                case "files":
-                    await self._note(lambda: self.files.append(request.files))
-                case "heartbeat":
-                    self.beats += 1
+            async with self.changed:
+                self.reports.extend(request.reports.reports)
+                self.events.extend(request.events.events)
+                self.files.extend([request.files] if request.HasField("files") else [])
+                self.beats += request.HasField("heartbeat")
+                self.changed.notify_all()
         await outgoing.put(None)
-
-    async def _note(self, change: Callable[[], None]) -> None:
-        async with self.changed:
-            change()
-            self.changed.notify_all()
 
     def send(self, term: int | None = None, **command: Any) -> None:
         for outgoing in self._outgoing:
@@ -278,7 +273,7 @@ class House:
         self.dispatcher = FakeDispatcher()
         self.registry_port = self.scheduler_port = 0
 
-    async def __aenter__(self) -> House:
+    async def __aenter__(self) -> Self:
         self._servers = [grpc.aio.server(), grpc.aio.server()]
         registry_pb2_grpc.add_RegistryServiceServicer_to_server(self.registry, self._servers[0])
         scheduler_pb2_grpc.add_DispatcherServiceServicer_to_server(self.dispatcher, self._servers[1])
@@ -286,6 +281,9 @@ class House:
             server.add_insecure_port("127.0.0.1:0") for server in self._servers
         )
         for server in self._servers:
+            serving = health.aio.HealthServicer()
+            await serving.set("", health_pb2.HealthCheckResponse.SERVING)
+            health_pb2_grpc.add_HealthServicer_to_server(serving, server)
             await server.start()
         return self
 
@@ -314,7 +312,7 @@ class WorkerProcess:
         self.process: asyncio.subprocess.Process | None = None
         self.log = b""
 
-    async def __aenter__(self) -> WorkerProcess:
+    async def __aenter__(self) -> Self:
         clean = {k: v for k, v in os.environ.items() if not k.startswith("TGFLEET_")}
         self.process = await asyncio.create_subprocess_exec(
             sys.executable,
