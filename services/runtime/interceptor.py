@@ -7,6 +7,9 @@ well. Handlers just raise from `services.runtime.errors`. Facts of grpc.aio that
 * `context.abort` raises, and exactly that exception object must come out again;
 * a stray CancelledError (an inner call's, not this call's) leaves the caller without any status;
 * a request that cannot be parsed and a response of the wrong type fail outside of the handler.
+
+Every error carries the request id in its trailing metadata; so does a success whose caller sent one (sending
+back ids that nobody asked for would cost a tenth of the rate).
 """
 
 import asyncio
@@ -23,7 +26,13 @@ from prometheus_client import Counter
 from services.runtime import metrics
 from services.runtime.errors import InvalidArgument, TgfleetError, Unimplemented
 from services.runtime.logs import get_logger
-from services.runtime.request_id import HEADER, accept_request_id, current_request_id, set_request_id
+from services.runtime.request_id import (
+    HEADER,
+    accept_request_id,
+    current_request_id,
+    made_here,
+    set_request_id,
+)
 from services.runtime.status import DETAILS_KEY, as_tgfleet_error, leaf_errors, to_status
 
 _log = get_logger("rpc")
@@ -80,82 +89,68 @@ class ServerInterceptor(grpc.aio.ServerInterceptor):
 
 
 def _wrap(method: str, handler: Handler) -> Handler:
+    serialize = handler.response_serializer
     if handler.request_streaming and handler.response_streaming:
+        guard = _Guard(method, _writing(handler.stream_stream))
         return grpc.stream_stream_rpc_method_handler(
-            _Guard(method, _streaming(handler.stream_stream)).run,
-            _strict(handler.request_deserializer),
-            handler.response_serializer,
+            guard.run, _strict(handler.request_deserializer), serialize
         )
     if handler.request_streaming:
-        return grpc.stream_unary_rpc_method_handler(
-            _Guard(method, _answering(handler.stream_unary, handler.response_serializer)).run,
-            _strict(handler.request_deserializer),
-            None,
-        )
+        guard = _Guard(method, handler.stream_unary, serialize)
+        return grpc.stream_unary_rpc_method_handler(guard.run, _strict(handler.request_deserializer), None)
     if handler.response_streaming:
+        guard = _Guard(method, _writing(handler.unary_stream))
         return grpc.unary_stream_rpc_method_handler(
-            _Guard(method, _streaming(handler.unary_stream)).run,
-            _lenient(handler.request_deserializer),
-            handler.response_serializer,
+            guard.run, _lenient(handler.request_deserializer), serialize
         )
-    return grpc.unary_unary_rpc_method_handler(
-        _Guard(method, _answering(handler.unary_unary, handler.response_serializer)).run,
-        _lenient(handler.request_deserializer),
-        None,
-    )
+    guard = _Guard(method, handler.unary_unary, serialize)
+    return grpc.unary_unary_rpc_method_handler(guard.run, _lenient(handler.request_deserializer), None)
 
 
-def _answering(behaviour: Behaviour, serialize: Callable[[Any], bytes] | None) -> Behaviour:
-    """A handler with one answer, serialised inside so that an answer of the wrong type is caught too."""
-
-    async def answer(request: Any, context: Context) -> Any:
-        if request is _MALFORMED:
-            raise _malformed_request()
-        response = await behaviour(request, context)
-        return response if serialize is None else serialize(response)
-
-    return answer
-
-
-def _streaming(behaviour: Callable[[Any, Context], Any]) -> Behaviour:
+def _writing(behaviour: Callable[[Any, Context], Any]) -> Behaviour:
     """Both styles of streaming handler as one that writes; a generator is closed when the call ends."""
-    is_generator = isasyncgenfunction(behaviour)
+    if not isasyncgenfunction(behaviour):
+        return behaviour
 
-    async def stream(request: Any, context: Context) -> None:
-        if request is _MALFORMED:
-            raise _malformed_request()
-        if not is_generator:
-            await behaviour(request, context)
-            return
+    async def write(request: Any, context: Context) -> None:
         async with aclosing(behaviour(request, context)) as responses:
             async for response in responses:
                 await context.write(response)
 
-    return stream
+    return write
 
 
 class _Guard:
-    """Everything that surrounds the handler of one method."""
+    """Everything that surrounds the handler of one method. `serialize` is given for methods with one answer:
+    done here, an answer of the wrong type is an error like any other."""
 
-    def __init__(self, method: str, behaviour: Behaviour) -> None:
+    def __init__(
+        self, method: str, behaviour: Behaviour, serialize: Callable[[Any], bytes] | None = None
+    ) -> None:
         self._method = method
         self._behaviour = behaviour
+        self._serialize = serialize
         self._quiet = method.startswith(_QUIET_PREFIXES)
         self._observe = metrics.RPC_DURATION.labels(method).observe
         self._counters: dict[str, Counter] = {}
 
     async def run(self, request: Any, context: Context) -> Any:
-        request_id = current_request_id()
-        context.set_trailing_metadata(((HEADER, request_id),))
         started = time.perf_counter()
+        request_id = current_request_id()
+        if not made_here(request_id):
+            context.set_trailing_metadata(((HEADER, request_id),))
         code = "CANCELLED"
         try:
+            if request is _MALFORMED:
+                await _abort(context, _malformed_request())
             response = await self._behaviour(request, context)
+            if self._serialize is not None:
+                response = self._serialize(response)
             code = _name(context.code())
         except asyncio.CancelledError as error:
             if _is_own_cancellation():
                 raise
-            await _abort(context, request_id, as_tgfleet_error(error))
+            await _abort(context, as_tgfleet_error(error))
         except Exception as error:  # noqa: BLE001 - the boundary: nothing may pass it untranslated
             over = _already_over(error, context)
             if over is not None:
@@ -163,7 +158,7 @@ class _Guard:
                 raise over from None
             known = as_tgfleet_error(error)
             code = known.code
-            await _abort(context, request_id, known)
+            await _abort(context, known)
         else:
             return response
         finally:
@@ -188,10 +183,10 @@ def _already_over(error: Exception, context: Context) -> BaseException | None:
     return None
 
 
-async def _abort(context: Context, request_id: str, error: TgfleetError) -> NoReturn:
+async def _abort(context: Context, error: TgfleetError) -> NoReturn:
     """Ends the call with the error's rich status; raises the AbortError that grpc insists on seeing."""
     status = to_status(error)
-    details = ((DETAILS_KEY, status.SerializeToString()), (HEADER, request_id))
+    details = ((DETAILS_KEY, status.SerializeToString()), (HEADER, current_request_id()))
     await context.abort(_CODES[status.code], status.message, details)
 
 

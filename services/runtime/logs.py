@@ -51,7 +51,7 @@ def set_up_logs(
         processors=[*chain, redact_event, renderer],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
         logger_factory=lambda *names: _NamedLogger(out, *names),
-        cache_logger_on_first_use=False,
+        cache_logger_on_first_use=True,
     )
     _route_stdlib(chain, renderer, level, out)
     _route_uncaught()

@@ -25,6 +25,7 @@ def written() -> Iterator[Callable[[], str]]:
     handlers, level = list(root.handlers), root.level
     out = io.StringIO()
     set_up_logs("testing", log_format="json", level="debug", stream=out)
+    structlog.configure(cache_logger_on_first_use=False)  # other tests shall get their own
     yield out.getvalue
     root.handlers[:] = handlers
     root.setLevel(level)
@@ -157,6 +158,7 @@ def test_a_record_that_cannot_be_rendered_is_told_of_without_its_contents(
 def test_the_level_is_obeyed() -> None:
     out = io.StringIO()
     set_up_logs("x", level="warning", stream=out)
+    structlog.configure(cache_logger_on_first_use=False)
     get_logger("x").info("no")
     get_logger("x").warning("yes")
     structlog.reset_defaults()
