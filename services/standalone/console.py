@@ -22,7 +22,7 @@ class Console:
     def __init__(self, terminal: Terminal | None = None, *, hints: bool = True) -> None:
         """`hints`: whether to print commands to paste."""
         self._hints = hints
-        self._terminal = terminal or Terminal(highlight=False, soft_wrap=True)
+        self._terminal = terminal or Terminal(highlight=False)
         self._launched: dict[str, tuple[int, float]] = {}
 
     def begin(self, data: Path, times: Times, children: Sequence[str]) -> None:
@@ -65,7 +65,7 @@ class Console:
             return
         self._print("Paste into another terminal:\n")
         for line in paste_lines(gateway, token_file):
-            self._print(Text(f"  {line}", style="cyan"))
+            self._terminal.print(Text(f"  {line}", style="cyan"), soft_wrap=True)  # to be pasted in one piece
         self._print("\nCtrl-C stops everything cleanly; a second one hurries.")
 
     def will_stop(self, reason: str) -> None:
@@ -94,7 +94,7 @@ class Console:
 
     def _quote(self, lines: Sequence[str]) -> None:
         for line in lines:
-            self._print(Text(f"    | {line}", style="dim"))
+            self._terminal.print(Text(f"    | {line}", style="dim"), soft_wrap=True)
 
     def _print(self, what: Text | str) -> None:
         self._terminal.print(what, markup=False)

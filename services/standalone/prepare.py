@@ -178,7 +178,10 @@ def _notes(mode: Mode, settings: Settings, plan: FleetPlan, *, live: bool) -> li
             f"with a database of its own in {plan.home.root}; the pool of accounts is left alone."
         )
     if mode is Mode.DEMO:
-        notes.append(f"Demo: sample accounts in a local test data centre. {DEMO_CONNECT_NOTE}")
+        notes.append(f"Demo: sample accounts in a test data centre of its own (testdc). {DEMO_CONNECT_NOTE}")
+        notes.append(
+            "`stranger` is a program outside of the fleet that uses the session of one sample account."
+        )
     elif not live and settings.telegram_dc is None:
         notes.append(
             "No data centre is named, so no account can be started: use --live for Telegram itself, --demo "

@@ -18,6 +18,7 @@ from tgfleet.testdc.v1 import control_pb2
 
 _PRESENT = frozenset({"NAME_TAKEN", "SESSION_ALREADY_IMPORTED"})
 _OTHER_PROGRAM_LIMIT = 30.0
+_ANNOUNCE_LIMIT = 15.0
 _POLL = 0.1
 
 
@@ -39,7 +40,18 @@ async def set_up_demo(control: Control, gateway: GatewayClient, shared_session: 
             if not person.dead:
                 write_private(shared_session, person.pyrogram_session)
                 await _until_in_use(control, person.auth_key_id)
+    await _until_announced(gateway)
     await _import(gateway, people)
+
+
+async def _until_announced(gateway: GatewayClient) -> None:
+    """Waits until the home worker has told of its session files."""
+    try:
+        async with asyncio.timeout(_ANNOUNCE_LIMIT):
+            while not any(worker.files for worker in await gateway.workers()):  # noqa: ASYNC110
+                await asyncio.sleep(_POLL)
+    except TimeoutError:
+        raise Unavailable(f"{HOME} does not announce the session files that it holds") from None
 
 
 async def _make_people(control: Control) -> dict[str, control_pb2.Account]:

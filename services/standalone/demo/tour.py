@@ -57,7 +57,9 @@ class Tour:
 
     async def start_all(self) -> None:
         """Every account comes up or says why not, and the data centre's journal agrees."""
-        self.screen.chapter("StartAll", "Each account gets exactly one result, as soon as it is known.")
+        self.screen.chapter(
+            "StartAll", "Each account gets exactly one result, as soon as it is known. ✓ means: as expected."
+        )
         expected = {sample.name: (sample.outcome, sample.reason) for sample in SAMPLES}
         await self._fleet_call(self.gateway.fleet.StartAll, fleet_pb2.StartAllRequest(), expected)
         denials = await self._journal_denials()

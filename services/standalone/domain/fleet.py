@@ -59,7 +59,7 @@ def worker_names(count: int) -> list[str]:
 
 def fleet_specs(plan: FleetPlan) -> list[ChildSpec]:
     """The children, each after those it needs."""
-    specs = [_testdc(plan), _other_program(plan)] if plan.testdc else []
+    specs = [_testdc(plan), _stranger(plan)] if plan.testdc else []
     if plan.etcd_binary:
         specs.append(_etcd(plan))
     specs.append(_registry(plan))
@@ -195,10 +195,10 @@ def _testdc(plan: FleetPlan) -> ChildSpec:
     return ChildSpec(name="testdc", argv=_service(plan, "testdc"), env=env, stop_stage=_STAGE_LAST)
 
 
-def _other_program(plan: FleetPlan) -> ChildSpec:
+def _stranger(plan: FleetPlan) -> ChildSpec:
     arguments = (_local(plan, "testdc"), str(shared_session(plan)))
     return ChildSpec(
-        name="other",
+        name="stranger",
         argv=(*_service(plan, "testdc.foreign_client"), *arguments),
         needs=("testdc",),
         stop_stage=_STAGE_GATEWAY,
