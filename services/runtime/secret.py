@@ -1,6 +1,6 @@
 """A value that cannot be printed by accident. `Secret("x").reveal()` is the only way to it."""
 
-from typing import Generic, TypeVar
+from typing import Generic, Self, TypeVar
 
 T = TypeVar("T")
 
@@ -36,3 +36,9 @@ class Secret(Generic[T]):
 
     def __reduce__(self) -> str | tuple[object, ...]:
         raise TypeError("a Secret is not pickled")
+
+    def __copy__(self) -> Self:
+        return self
+
+    def __deepcopy__(self, memo: dict[int, object]) -> Self:
+        return self
