@@ -35,6 +35,8 @@ _NOT_FOUND = (-404).to_bytes(4, "little", signed=True)
 """Transport error: this auth key is unknown here."""
 _HEAD = 24
 """Every packet begins with a key id (8) and a message key or message id and length (16)."""
+_CLOSE_LIMIT = 2.0
+"""Seconds for the system to take back the sockets of aborted links."""
 _BACKLOG = 1024
 """500 clients that dial at once must all be accepted."""
 
@@ -71,8 +73,12 @@ class DataCentre:
             link.close("the data centre stops")
         for server in self._servers:
             await server.wait_closed()
-        await asyncio.sleep(0)  # lets connection_lost of the aborted links run
-        self.scribe.close()
+        try:
+            async with asyncio.timeout(_CLOSE_LIMIT):
+                while self.state.links:  # noqa: ASYNC110 - an aborted link is gone after a turn or two of the loop
+                    await asyncio.sleep(0)
+        finally:
+            self.scribe.close()
 
     def opened(self, link: Link) -> None:
         """See Sink."""
@@ -159,7 +165,7 @@ class DataCentre:
             return
         dialogue = self._dialogue(link, key)
         if self.state.suffers(link, FaultKind.HALF_OPEN):
-            link.suspend()
+            link.suspend_before(packet)
             return
         dialogue.mute = self.state.suffers(link, FaultKind.SILENT)
         try:

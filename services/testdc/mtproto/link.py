@@ -37,6 +37,7 @@ class Link(asyncio.Protocol):
         self._expiry: asyncio.TimerHandle | None = None
         self._reason = "closed by the client"
         self._suspended = False
+        self._held = b""
         self.connection_id = connection_id
         self.media = media
         self.peer = ""
@@ -81,12 +82,21 @@ class Link(asyncio.Protocol):
             self._suspended = True
             self._transport.pause_reading()
 
+    def suspend_before(self, packet: bytes) -> None:
+        """The same, as if this packet had not been read yet."""
+        self._held = packet
+        self.suspend()
+
     def resume(self) -> None:
         """Go on after `suspend`; whatever the client did meanwhile comes now."""
-        if self._transport is not None and self._suspended:
-            self._suspended = False
-            self._transport.resume_reading()
-            self._cut()
+        if self._transport is None or not self._suspended:
+            return
+        self._suspended = False
+        self._transport.resume_reading()
+        held, self._held = self._held, b""
+        if held:
+            self._sink.packet(self, held)
+        self._cut()
 
     def expire_in(self, seconds: float) -> None:
         """Close the link unless this is called again within so many seconds (ping_delay_disconnect)."""
