@@ -11,9 +11,9 @@ from services.runtime.settings import setting
 class Settings:
     """Read from the environment by `services.runtime.process.run`."""
 
-    scheduler_listen: HostPort = setting("127.0.0.1:0")
+    scheduler_listen: HostPort = setting("127.0.0.1:7302")
     """Where the scheduler serves gRPC (host:port, port 0 for any free one)."""
-    registry_endpoints: Endpoints = setting("127.0.0.1:5001")
+    registry_endpoints: Endpoints = setting("127.0.0.1:7301")
     """Where the registry is reached: comma separated host:port, or one dns:///name:port."""
     etcd_endpoints: Endpoints = setting("127.0.0.1:2379")
     """Where etcd is reached: comma separated host:port."""
