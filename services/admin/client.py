@@ -23,7 +23,6 @@ Request = TypeVar("Request")
 Answer = TypeVar("Answer")
 
 DEFAULT_SECONDS = 30.0
-_MESSAGE_BYTES = 64 * 1024 * 1024
 
 
 class Gateway:
@@ -38,8 +37,7 @@ class Gateway:
         self._connection = connection
 
     async def __aenter__(self) -> Self:
-        sizes = (("grpc.max_receive_message_length", _MESSAGE_BYTES),)
-        self._channel = open_channel(str(self._connection.gateway), options=sizes)
+        self._channel = open_channel(str(self._connection.gateway))
         self.fleet = FleetServiceStub(self._channel)
         self.accounts = AccountServiceStub(self._channel)
         self.tokens = TokenServiceStub(self._channel)

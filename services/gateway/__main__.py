@@ -18,8 +18,6 @@ from tgfleet.gateway.v1.account_pb2_grpc import add_AccountServiceServicer_to_se
 from tgfleet.gateway.v1.fleet_pb2_grpc import add_FleetServiceServicer_to_server
 from tgfleet.gateway.v1.token_pb2_grpc import add_TokenServiceServicer_to_server
 
-_INNER_MESSAGE_BYTES = 64 * 1024 * 1024
-"""Between services; a request that the gateway takes always fits with what is wrapped around it."""
 _SLACK_BYTES = 1024 * 1024
 """The transport takes a little more than we do, so that an oversized import is told its field and not just
 cut off."""
@@ -33,12 +31,8 @@ async def main(settings: Settings, life: Lifecycle) -> None:
 
 async def build(settings: Settings, life: Lifecycle) -> ServiceServer:
     """The gateway's server, wired and not started; `life` closes what belongs to it."""
-    sizes = (
-        ("grpc.max_receive_message_length", _INNER_MESSAGE_BYTES),
-        ("grpc.max_send_message_length", _INNER_MESSAGE_BYTES),
-    )
-    registry_channel = open_channel(settings.registry, health_checked=True, options=sizes)
-    scheduler_channel = open_channel(settings.scheduler, health_checked=True, options=sizes)
+    registry_channel = open_channel(settings.registry, health_checked=True)
+    scheduler_channel = open_channel(settings.scheduler, health_checked=True)
     registry, scheduler = GrpcRegistry(registry_channel), GrpcScheduler(scheduler_channel)
     authenticator = Authenticator(registry, SystemClock())
     server = ServiceServer(
@@ -47,10 +41,7 @@ async def build(settings: Settings, life: Lifecycle) -> ServiceServer:
         life,
         reflection_enabled=settings.reflection,
         interceptors=(AuthenticationInterceptor(authenticator),),
-        options=(
-            ("grpc.max_receive_message_length", MAX_REQUEST_BYTES + _SLACK_BYTES),
-            ("grpc.max_send_message_length", _INNER_MESSAGE_BYTES),
-        ),
+        options=(("grpc.max_receive_message_length", MAX_REQUEST_BYTES + _SLACK_BYTES),),
     )
     server.add(
         add_FleetServiceServicer_to_server,

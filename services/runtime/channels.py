@@ -22,7 +22,7 @@ import grpc
 
 from services.runtime.addresses import Endpoints, HostPort
 
-MAX_MESSAGE_BYTES = 16 * 1024 * 1024
+MAX_MESSAGE_BYTES = 64 * 1024 * 1024
 """Enough for thousands of sessions in one grant; 4 MiB is grpc's default."""
 
 KEEPALIVE_TIME_MS = 4_000
@@ -66,7 +66,8 @@ def open_channel(
     until their deadline instead of failing at once. Raises ValueError for a target that cannot be read."""
     endpoints = target if isinstance(target, Endpoints) else Endpoints.parse(_as_text(target))
     config = service_config(health_checked=health_checked, retries=retries, wait_for_ready=wait_for_ready)
-    merged = [*_OPTIONS, ("grpc.service_config", config), *options]
+    # One value for each name: of two, grpc takes the first.
+    merged = list(dict([*_OPTIONS, ("grpc.service_config", config), *options]).items())
     if credentials is None:
         return grpc.aio.insecure_channel(grpc_target(endpoints), options=merged)
     return grpc.aio.secure_channel(grpc_target(endpoints), credentials, options=merged)

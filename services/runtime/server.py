@@ -79,7 +79,8 @@ class ServiceServer:
         self._stopped = False
         self._health = HealthServicer()
         self._server = grpc.aio.server(
-            interceptors=(ServerInterceptor(), *interceptors), options=[*_OPTIONS, *options]
+            interceptors=(ServerInterceptor(), *interceptors),
+            options=list(dict([*_OPTIONS, *options]).items()),  # of two values grpc takes the first
         )
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
 

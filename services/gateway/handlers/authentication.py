@@ -64,9 +64,9 @@ class Authenticator:
         return session
 
     async def recheck(self, session: Session) -> None:
-        """Raises Unauthenticated when the token has stopped working since, Unavailable when that is not
-        known."""
-        await self._caller(session.secret.reveal())
+        """Raises Unauthenticated when the token has stopped working since. While nobody can say, it works."""
+        with suppress(Unavailable):
+            await self._caller(session.secret.reveal())
 
     async def _caller(self, secret: str) -> Caller:
         key = fingerprint(secret)

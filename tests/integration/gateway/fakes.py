@@ -1,6 +1,6 @@
 """A registry and a scheduler that do as a test says, behind real gRPC servers with health."""
 
-# ruff: noqa: N802, ARG002 - gRPC names its methods in CamelCase and always passes a request and a context
+# ruff: noqa: N802 - gRPC names its methods in CamelCase and always passes a request and a context
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence

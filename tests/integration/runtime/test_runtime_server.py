@@ -15,7 +15,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from services.runtime.addresses import HostPort
 from services.runtime.calls import translated_errors, unary
-from services.runtime.channels import open_channel
+from services.runtime.channels import MAX_MESSAGE_BYTES, open_channel
 from services.runtime.errors import NotFound, SettingsError
 from services.runtime.lifecycle import Lifecycle
 from services.runtime.metrics import MetricsServer
@@ -161,7 +161,7 @@ async def test_a_message_over_the_limit_is_refused_and_one_below_passes(running:
     assert (await unary(stub.One, StringValue(value=big))).value == big
     call = running.channel.unary_unary(f"/{SERVICE}/One")
     with pytest.raises(grpc.aio.AioRpcError) as caught:
-        await call(b"x" * (17 * 1024 * 1024), timeout=10)
+        await call(b"x" * (MAX_MESSAGE_BYTES + 1), timeout=20)
     assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
 
 
