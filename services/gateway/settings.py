@@ -11,11 +11,11 @@ from services.runtime.settings import setting
 class Settings:
     """The gateway's settings."""
 
-    listen: HostPort = setting("127.0.0.1:50050", env="TGFLEET_GATEWAY_LISTEN")
+    listen: HostPort = setting("127.0.0.1:7443", env="TGFLEET_GATEWAY_LISTEN")
     """Where the gateway listens, host:port; port 0 takes a free one."""
-    registry: Endpoints = setting(env="TGFLEET_REGISTRY_ENDPOINTS")
+    registry: Endpoints = setting("127.0.0.1:7301", env="TGFLEET_REGISTRY_ENDPOINTS")
     """Where the registries are: comma separated host:port, or one dns:///name:port."""
-    scheduler: Endpoints = setting(env="TGFLEET_SCHEDULER_ENDPOINTS")
+    scheduler: Endpoints = setting("127.0.0.1:7302", env="TGFLEET_SCHEDULER_ENDPOINTS")
     """Where the schedulers are, the leader and its standbys: comma separated host:port, or one
     dns:///name:port."""
     reflection: bool | None = setting(None, env="TGFLEET_REFLECTION")
