@@ -16,7 +16,7 @@ from services.testdc.desk import CallDesk
 from services.testdc.domain.faults import FaultKind
 from services.testdc.domain.journal import RecordKind, digest
 from services.testdc.domain.keys import AuthKey
-from services.testdc.domain.world import Delivery
+from services.testdc.domain.speech import Delivery, told
 from services.testdc.mtproto.dialogue import Dialogue
 from services.testdc.mtproto.envelope import EnvelopeError, open_packet
 from services.testdc.mtproto.handshake import Handshake, HandshakeError, plain_packet
@@ -196,7 +196,7 @@ class DataCentre:
         """One record for each message, not for each copy."""
         seen: set[int] = set()
         for delivery in deliveries:
-            for message in self.state.world.told(delivery):
+            for message in told(self.state.world, delivery):
                 if message.uid in seen:
                     continue
                 seen.add(message.uid)

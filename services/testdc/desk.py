@@ -16,7 +16,7 @@ from services.testdc.domain.faults import FaultKind, Plan, may_call_without_logi
 from services.testdc.domain.journal import Outcome, RecordKind
 from services.testdc.domain.keys import DUPLICATED, AuthKey
 from services.testdc.domain.peers import User
-from services.testdc.domain.world import Delivery
+from services.testdc.domain.speech import Delivery
 from services.testdc.mtproto.dialogue import Dialogue
 from services.testdc.mtproto.reading import ClientMessage
 from services.testdc.scribe import Scribe

@@ -19,8 +19,8 @@ from services.testdc.domain.errors import TelegramError
 from services.testdc.domain.faults import Fault, FaultKind
 from services.testdc.domain.journal import Record, RecordKind
 from services.testdc.domain.keys import DUPLICATED, AuthKey
-from services.testdc.domain.peers import Channel, Peer, PeerKind, User
-from services.testdc.domain.world import Draft, Sent
+from services.testdc.domain.peers import Channel, Group, Peer, PeerKind, User
+from services.testdc.domain.speech import Draft, Sent, open_channel, open_group, send
 
 DEATHS = {
     "AUTH_KEY_DUPLICATED": DUPLICATED,
@@ -139,8 +139,8 @@ class Control:
         members = list(members)
         for user_id in (creator_id, *members):
             self._user(user_id)
-        sent = self._centre.state.world.add_group(title, creator_id, members, self._now())
-        return self._told(sent).message.peer
+        group = Group(0, title, creator_id, self._now(), set(members))
+        return self._told(open_group(self._centre.state.world, group)).message.peer
 
     def create_channel(
         self,
@@ -155,9 +155,10 @@ class Control:
         members = set(members)
         for user_id in (creator_id, *members):
             self._user(user_id)
-        channel = Channel(0, title, creator_id, 0, broadcast=broadcast, username=username, members=members)
-        sent = self._centre.state.world.add_channel(channel, self._now())
-        return self._told(sent).message.peer
+        channel = Channel(
+            0, title, creator_id, self._now(), broadcast=broadcast, username=username, members=members
+        )
+        return self._told(open_channel(self._centre.state.world, channel)).message.peer
 
     def send_message(self, sender_id: int, chat: Peer, text: str, reply_to: int = 0) -> Message:
         """Say something as anybody, 777000 included; clients hear of it. Returns the sender's copy.
@@ -166,7 +167,8 @@ class Control:
         """
         self._user(sender_id)
         try:
-            sent = self._centre.state.world.send(sender_id, chat, Draft(text, reply_to=reply_to), self._now())
+            draft = Draft(text, reply_to=reply_to)
+            sent = send(self._centre.state.world, sender_id, chat, draft, self._now())
         except TelegramError as e:
             raise FailedPrecondition(f"Telegram would refuse this: {e}.", reason=e.name) from e
         return self._told(sent).message

@@ -8,9 +8,10 @@ from services.testdc.api.inputs import channel_of, message_ids, peer_of
 from services.testdc.api.present import raw_peer
 from services.testdc.api.registry import Call, method
 from services.testdc.api.updates import state
-from services.testdc.domain.boxes import Box, Message, Page
+from services.testdc.domain import afterwards
+from services.testdc.domain.boxes import Message, Page
 from services.testdc.domain.peers import Peer, PeerKind
-from services.testdc.domain.world import Draft
+from services.testdc.domain.speech import Draft, send
 from services.testdc.tl import raw
 
 _MAX_PAGE = 100
@@ -26,7 +27,7 @@ def send_message(call: Call, query: Any) -> Any:
         reply_to=getattr(query.reply_to, "reply_to_msg_id", 0) or 0,
         entities=tuple(query.entities or ()),
     )
-    sent = call.world.send(call.me.user_id, peer_of(call, query.peer), draft, call.now)
+    sent = send(call.world, call.me.user_id, peer_of(call, query.peer), draft, call.now)
     call.deliver(sent.deliveries)
     named = raw.types.UpdateMessageID(id=sent.message.message_id, random_id=query.random_id)
     return call.present.updates([sent.event], call.now, [named])
@@ -44,7 +45,7 @@ def get_history(call: Call, query: Any) -> Any:
         max_id=query.max_id,
         min_id=query.min_id,
     )
-    box = _box(call, peer)
+    box = call.world.box_of(call.me.user_id, peer)
     return _found(call, peer, box.history(peer, page), len(box.by_peer.get(peer, ())))
 
 
@@ -101,7 +102,7 @@ def get_pinned_dialogs(call: Call, _: Any) -> Any:
 def read_history(call: Call, query: Any) -> Any:
     """Mark a private chat or basic group as read."""
     before = call.me.box.pts
-    deliveries = call.world.read(call.me.user_id, peer_of(call, query.peer), query.max_id)
+    deliveries = afterwards.read(call.world, call.me.user_id, peer_of(call, query.peer), query.max_id)
     call.deliver(deliveries)
     return raw.types.messages.AffectedMessages(pts=call.me.box.pts, pts_count=call.me.box.pts - before)
 
@@ -109,7 +110,7 @@ def read_history(call: Call, query: Any) -> Any:
 @method(raw.functions.channels.ReadHistory)
 def read_channel_history(call: Call, query: Any) -> bool:
     """Mark a channel as read."""
-    call.world.read(call.me.user_id, channel_of(call, query.channel).peer, query.max_id)
+    afterwards.read(call.world, call.me.user_id, channel_of(call, query.channel).peer, query.max_id)
     return True
 
 
@@ -117,7 +118,9 @@ def read_channel_history(call: Call, query: Any) -> bool:
 def delete_messages(call: Call, query: Any) -> Any:
     """Remove messages of private chats and basic groups."""
     before = call.me.box.pts
-    call.deliver(call.world.delete(call.me.user_id, message_ids(query.id), revoke=bool(query.revoke)))
+    call.deliver(
+        afterwards.delete(call.world, call.me.user_id, message_ids(query.id), revoke=bool(query.revoke))
+    )
     return raw.types.messages.AffectedMessages(pts=call.me.box.pts, pts_count=call.me.box.pts - before)
 
 
@@ -126,7 +129,9 @@ def delete_channel_messages(call: Call, query: Any) -> Any:
     """Remove messages of a channel."""
     channel = channel_of(call, query.channel)
     before = channel.box.pts
-    call.deliver(call.world.delete_in_channel(call.me.user_id, channel.peer, message_ids(query.id)))
+    call.deliver(
+        afterwards.delete_in_channel(call.world, call.me.user_id, channel.peer, message_ids(query.id))
+    )
     return raw.types.messages.AffectedMessages(pts=channel.box.pts, pts_count=channel.box.pts - before)
 
 
@@ -135,12 +140,6 @@ def set_typing(call: Call, query: Any) -> bool:
     """Accepted and shown to nobody."""
     peer_of(call, query.peer)
     return True
-
-
-def _box(call: Call, peer: Peer) -> Box:
-    if peer.kind is PeerKind.CHANNEL:
-        return call.world.channels[peer.peer_id].box
-    return call.me.box
 
 
 def _found(call: Call, peer: Peer, messages: list[Message], total: int) -> Any:
@@ -163,7 +162,7 @@ def _content(call: Call, messages: list[Message]) -> dict[str, Any]:
 
 
 def _dialogs(call: Call, peers: list[Peer]) -> dict[str, Any]:
-    tops = [top for peer in peers if (top := _box(call, peer).top(peer))]
+    tops = [top for peer in peers if (top := call.world.box_of(call.me.user_id, peer).top(peer))]
     told = [*peers, *(p for top in tops for p in (top.peer, top.sender))]
     return {
         "dialogs": [_dialog(call, peer) for peer in peers],
@@ -173,7 +172,7 @@ def _dialogs(call: Call, peers: list[Peer]) -> dict[str, Any]:
 
 
 def _dialog(call: Call, peer: Peer) -> Any:
-    box, me = _box(call, peer), call.me.user_id
+    box, me = call.world.box_of(call.me.user_id, peer), call.me.user_id
     top = box.top(peer)
     if peer.kind is PeerKind.CHANNEL:
         read = call.world.channels[peer.peer_id].read.get(me, 0)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from services.testdc.domain.boxes import Box, Event, EventKind, Message
+from services.testdc.domain.boxes import Event, EventKind, Message
 from services.testdc.domain.peers import SERVICE_USER_ID, Channel, Group, Peer, PeerKind, User, access_hash
 from services.testdc.domain.world import World
 from services.testdc.tl import raw
@@ -151,13 +151,8 @@ class Presenter:
         return raw.types.UpdateReadHistoryOutbox(peer=peer, max_id=event.max_id, **step)
 
     def _messages(self, event: Event) -> list[Message]:
-        box = self._box(event.peer)
+        box = self._world.box_of(self._viewer_id, event.peer)
         return [box.messages[i] for i in event.message_ids if i in box.messages]
-
-    def _box(self, peer: Peer) -> Box:
-        if peer.kind is PeerKind.CHANNEL:
-            return self._world.channels[peer.peer_id].box
-        return self._world.users[self._viewer_id].box
 
     def _needs_no_sender(self, message: Message) -> bool:
         """Posts of a channel are from the channel, and incoming private messages from their chat."""

@@ -15,7 +15,8 @@ from pyrogram.raw.core.primitives import Bool, Vector
 from services.testdc.api.present import Presenter
 from services.testdc.domain.errors import TelegramError
 from services.testdc.domain.peers import User
-from services.testdc.domain.world import Delivery, World
+from services.testdc.domain.speech import Delivery
+from services.testdc.domain.world import World
 from services.testdc.tl import raw
 
 

@@ -6,13 +6,15 @@ import pickle
 
 import pytest
 
+from services.testdc.domain.afterwards import delete, read
 from services.testdc.domain.boxes import Page
 from services.testdc.domain.errors import TelegramError
 from services.testdc.domain.faults import Fault, FaultBook, FaultKind, Subject
 from services.testdc.domain.journal import Journal, Record, RecordKind
 from services.testdc.domain.keyuse import KeyUse
 from services.testdc.domain.peers import Channel, Peer, PeerKind, User, access_hash
-from services.testdc.domain.world import Draft, World
+from services.testdc.domain.speech import Draft, open_channel, send
+from services.testdc.domain.world import World
 from services.testdc.mtproto.framing import Abridged, FramingError, Full, Intermediate, detect
 
 ALICE, BOB = 1, 2
@@ -125,9 +127,9 @@ def test_an_unregistered_key_may_still_connect() -> None:
 
 def test_a_random_id_counts_once_per_account() -> None:
     world = _world()
-    first = world.send(ALICE, _user(BOB), Draft("hi", random_id=9), now=1)
-    again = world.send(ALICE, _user(BOB), Draft("hi", random_id=9), now=2)
-    other = world.send(BOB, _user(ALICE), Draft("hi", random_id=9), now=3)
+    first = send(world, ALICE, _user(BOB), Draft("hi", random_id=9), now=1)
+    again = send(world, ALICE, _user(BOB), Draft("hi", random_id=9), now=2)
+    other = send(world, BOB, _user(ALICE), Draft("hi", random_id=9), now=3)
     assert again.repeated
     assert not other.repeated
     assert again.message is first.message
@@ -137,42 +139,42 @@ def test_a_random_id_counts_once_per_account() -> None:
 
 def test_a_random_id_counts_once_in_a_channel() -> None:
     world = _world()
-    peer = world.add_channel(Channel(0, "c", ALICE, 0, members={BOB}), now=0).message.peer
-    first = world.send(ALICE, peer, Draft("hi", random_id=9), now=1)
-    assert world.send(ALICE, peer, Draft("hi", random_id=9), now=2).message is first.message
-    assert world.send(BOB, peer, Draft("hi", random_id=9), now=2).message.message_id == 3
+    peer = open_channel(world, Channel(0, "c", ALICE, 0, members={BOB})).message.peer
+    first = send(world, ALICE, peer, Draft("hi", random_id=9), now=1)
+    assert send(world, ALICE, peer, Draft("hi", random_id=9), now=2).message is first.message
+    assert send(world, BOB, peer, Draft("hi", random_id=9), now=2).message.message_id == 3
 
 
 def test_a_random_id_stays_used_after_its_message_is_deleted() -> None:
     world = _world()
-    sent = world.send(ALICE, _user(BOB), Draft("hi", random_id=9), now=1)
-    told = world.delete(ALICE, [sent.message.message_id], revoke=True)
+    sent = send(world, ALICE, _user(BOB), Draft("hi", random_id=9), now=1)
+    told = delete(world, ALICE, [sent.message.message_id], revoke=True)
     assert sorted(delivery.user_id for delivery in told) == [ALICE, BOB]
     with pytest.raises(TelegramError, match="RANDOM_ID_DUPLICATE"):
-        world.send(ALICE, _user(BOB), Draft("hi", random_id=9), now=2)
+        send(world, ALICE, _user(BOB), Draft("hi", random_id=9), now=2)
     assert world.users[BOB].box.messages == {}
 
 
 def test_reading_tells_the_author_in_its_own_numbering() -> None:
     world = _world()
-    world.send(ALICE, _user(ALICE), Draft("to myself"), now=1)
-    sent = world.send(ALICE, _user(BOB), Draft("hi"), now=1)
-    mine, theirs = world.read(BOB, _user(ALICE), 0)
+    send(world, ALICE, _user(ALICE), Draft("to myself"), now=1)
+    sent = send(world, ALICE, _user(BOB), Draft("hi"), now=1)
+    mine, theirs = read(world, BOB, _user(ALICE), 0)
     assert (mine.user_id, mine.event.max_id) == (BOB, 1)
     assert (theirs.user_id, theirs.event.max_id) == (ALICE, sent.message.message_id)
     assert sent.message.message_id == 2
-    assert world.read(BOB, _user(ALICE), 0) == []
+    assert read(world, BOB, _user(ALICE), 0) == []
 
 
 def test_only_members_and_admins_write() -> None:
     world = _world()
-    closed = world.add_channel(Channel(0, "c", ALICE, 0), now=0).message.peer
-    news = world.add_channel(Channel(0, "n", ALICE, 0, broadcast=True, members={BOB}), now=0).message.peer
+    closed = open_channel(world, Channel(0, "c", ALICE, 0)).message.peer
+    news = open_channel(world, Channel(0, "n", ALICE, 0, broadcast=True, members={BOB})).message.peer
     with pytest.raises(TelegramError, match="CHANNEL_PRIVATE"):
-        world.send(BOB, closed, Draft("hi"), now=1)
+        send(world, BOB, closed, Draft("hi"), now=1)
     with pytest.raises(TelegramError, match="CHAT_WRITE_FORBIDDEN"):
-        world.send(BOB, news, Draft("hi"), now=1)
-    assert world.send(ALICE, news, Draft("hi"), now=1).message.sender == news
+        send(world, BOB, news, Draft("hi"), now=1)
+    assert send(world, ALICE, news, Draft("hi"), now=1).message.sender == news
 
 
 @pytest.mark.parametrize(
@@ -192,7 +194,7 @@ def test_only_members_and_admins_write() -> None:
 def test_pages_of_a_history(page: Page, ids: list[int]) -> None:
     world = _world()
     for number in range(1, 11):
-        world.send(ALICE, _user(BOB), Draft(f"m{number}"), now=number)
+        send(world, ALICE, _user(BOB), Draft(f"m{number}"), now=number)
     assert [m.message_id for m in world.users[ALICE].box.history(_user(BOB), page)] == ids
 
 
@@ -200,7 +202,7 @@ def test_a_difference_is_what_came_after_pts() -> None:
     world = _world()
     before = world.users[BOB].box.pts
     for text in ("a", "b"):
-        world.send(ALICE, _user(BOB), Draft(text), now=1)
+        send(world, ALICE, _user(BOB), Draft(text), now=1)
     events = world.users[BOB].box.since(before + 1)
     assert [world.users[BOB].box.messages[i].text for e in events for i in e.message_ids] == ["b"]
 
