@@ -19,8 +19,8 @@ _FOLDER = Path(__file__).resolve().parent.parent / "migrations"
 async def upgrade(database: Database) -> None:
     """Runs every migration that the database has not seen, in one transaction.
 
-    The lock on the file (SQLite) keeps a second process from doing the same at once. Raises SettingsError for a
-    file that is none of ours.
+    The lock on the file (SQLite) keeps a second process from doing the same at once. Raises SettingsError
+    for a file that is none of ours.
     """
     try:
         async with database.write() as connection:

@@ -142,11 +142,16 @@ async def test_new_sessions_share_a_held_lease_with_room_and_the_same_settle_tim
     lease_id = first.new_leases[0].lease_id
     held = [HeldLease(lease_id, SESSIONS_PER_LEASE - 2, SETTLE)]
     longer = timedelta(seconds=2)
-    answer = await acquire(harness, ALICE, [*wants(keys(3)), *wants(keys(1), longer)], request="r2", held=held)
+    answer = await acquire(
+        harness, ALICE, [*wants(keys(3)), *wants(keys(1), longer)], request="r2", held=held
+    )
     lease_ids = [granted(outcome).lease_id for outcome in answer.outcomes]
     assert lease_ids[:2] == [lease_id, lease_id]
     assert len(set(lease_ids)) == 3
-    assert {(t.lease_id, t.settle) for t in answer.new_leases} == {(lease_ids[2], SETTLE), (lease_ids[3], longer)}
+    assert {(t.lease_id, t.settle) for t in answer.new_leases} == {
+        (lease_ids[2], SETTLE),
+        (lease_ids[3], longer),
+    }
 
 
 async def test_a_lease_that_is_gone_or_anothers_is_never_granted_on(harness: Harness) -> None:
