@@ -152,8 +152,8 @@ class Write(Read, Protocol):
         """Raises the accounts' revision; concurrent writers wait for each other here."""
         ...
 
-    async def insert_account(self, account: Account, secrets: Mapping[str, Sealed]) -> None:
-        """A new account with its secrets by purpose."""
+    async def insert_accounts(self, new: Sequence[tuple[Account, Mapping[str, Sealed]]]) -> None:
+        """New accounts with their labels and their secrets by purpose."""
         ...
 
     async def save_accounts(self, accounts: Sequence[Account]) -> None:

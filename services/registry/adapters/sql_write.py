@@ -38,12 +38,13 @@ class SqlWrite(SqlRead):
         statement = update(m.FLEET).values(revision=m.FLEET.c.revision + 1).returning(m.FLEET.c.revision)
         return int((await self._connection.execute(statement)).scalar_one())
 
-    async def insert_account(self, account: Account, secrets: Mapping[str, Sealed]) -> None:
-        """A new account with its secrets by purpose."""
-        await self._run(insert(m.ACCOUNTS).values(**account_values(account)))
-        await self.save_labels(account.account_id, account.labels)
-        for purpose, sealed in secrets.items():
-            await self.save_secret(account.account_id, purpose, sealed)
+    async def insert_accounts(self, new: Sequence[tuple[Account, Mapping[str, Sealed]]]) -> None:
+        """New accounts with their labels and their secrets by purpose."""
+        await self._run(insert(m.ACCOUNTS), [account_values(account) for account, _ in new])
+        labels = [_label(a.account_id, k, v) for a, _ in new for k, v in a.labels.items()]
+        await self._run(insert(m.LABELS), labels)
+        secrets = [_secret(a.account_id, purpose, s) for a, sealed in new for purpose, s in sealed.items()]
+        await self._run(insert(m.SECRETS), secrets)
 
     async def save_accounts(self, accounts: Sequence[Account]) -> None:
         """Writes all columns but labels of accounts that exist."""
@@ -55,16 +56,14 @@ class SqlWrite(SqlRead):
     async def save_labels(self, account_id: str, labels: Mapping[str, str]) -> None:
         """Replaces an account's labels."""
         await self._run(delete(m.LABELS).where(m.LABELS.c.account_id == account_id))
-        rows = [{"account_id": account_id, "key": k, "value": v} for k, v in labels.items()]
-        await self._run(insert(m.LABELS), rows)
+        await self._run(insert(m.LABELS), [_label(account_id, k, v) for k, v in labels.items()])
 
     async def save_secret(self, account_id: str, purpose: str, sealed: Sealed | None) -> None:
         """Replaces or (None) removes one secret."""
         mine = and_(m.SECRETS.c.account_id == account_id, m.SECRETS.c.purpose == purpose)
         await self._run(delete(m.SECRETS).where(mine))
         if sealed is not None:
-            row = {"key_id": sealed.key_id, "nonce": sealed.nonce, "ciphertext": sealed.ciphertext}
-            await self._run(insert(m.SECRETS).values(account_id=account_id, purpose=purpose, **row))
+            await self._run(insert(m.SECRETS), [_secret(account_id, purpose, sealed)])
 
     async def delete_account(self, account_id: str, revision: int, now: datetime) -> None:
         """Removes an account with all that hangs on it and leaves a tombstone."""
@@ -264,3 +263,17 @@ class SqlWrite(SqlRead):
         """INSERT with ON CONFLICT, which SQLite and PostgreSQL write alike but SQLAlchemy keeps apart."""
         name = self._connection.dialect.name
         return sqlite.insert(table) if name == "sqlite" else postgresql.insert(table)
+
+
+def _label(account_id: str, key: str, value: str) -> dict[str, Any]:
+    return {"account_id": account_id, "key": key, "value": value}
+
+
+def _secret(account_id: str, purpose: str, sealed: Sealed) -> dict[str, Any]:
+    return {
+        "account_id": account_id,
+        "purpose": purpose,
+        "key_id": sealed.key_id,
+        "nonce": sealed.nonce,
+        "ciphertext": sealed.ciphertext,
+    }

@@ -82,20 +82,26 @@ class Imports:
         files = await tx.files_taken([(i.home_worker, i.session_file) for i in good if i.session_file])
         decided = importing.decide(prepared, Present(names, keys, files))
         revision = await tx.next_revision() if any(isinstance(i, Prepared) for i in decided) else 0
-        return [await self._one(tx, index, item, revision) for index, item in enumerate(decided)]
+        results: list[ImportResult] = []
+        new: list[tuple[Account, dict[str, Sealed]]] = []
+        for index, item in enumerate(decided):
+            if isinstance(item, Refusal):
+                field = f"items[{index}].{item.field}"
+                results.append(ImportResult(item.name, "", item.kind, item.reason, field, item.detail))
+                continue
+            account = self._account(item, revision)
+            new.append((account, self._secrets(item, account.account_id)))
+            results.append(ImportResult(item.name, account.account_id, item.kind))
+        await tx.insert_accounts(new)
+        return results
 
-    async def _one(self, tx: Write, index: int, item: Prepared | Refusal, revision: int) -> ImportResult:
-        if isinstance(item, Refusal):
-            field = f"items[{index}].{item.field}"
-            return ImportResult(item.name, "", item.kind, item.reason, field, item.detail)
-        account = self._account(item, revision)
+    def _secrets(self, item: Prepared, account_id: str) -> dict[str, Sealed]:
         secrets: dict[str, Sealed] = {}
         if item.session:
-            secrets[SESSION] = seal_session(self._vault, item.session, account.account_id)
+            secrets[SESSION] = seal_session(self._vault, item.session, account_id)
         if item.proxy:
-            secrets[PROXY] = self._vault.seal(item.proxy.url.encode(), account.account_id, PROXY)
-        await tx.insert_account(account, secrets)
-        return ImportResult(item.name, account.account_id, item.kind)
+            secrets[PROXY] = self._vault.seal(item.proxy.url.encode(), account_id, PROXY)
+        return secrets
 
     def _account(self, item: Prepared, revision: int) -> Account:
         now = self._clock.wall()
