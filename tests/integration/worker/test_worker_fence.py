@@ -1,15 +1,15 @@
-"""The fence: what a worker that lost its lease may still send, which is nothing. Judged by the data centre's journal."""
+"""The fence: what a worker that lost its lease may still send, which is nothing. Judged by the data centre's
+journal."""
 
 import asyncio
 import os
 import signal
 import time
 
-from tgfleet.gateway.v1 import result_pb2
-
 from services.testdc.embed import NewAccount, TestDataCentre
 from tests.integration.worker.conftest import MakeWorld
 from tests.integration.worker.rig import FAILED, RUNNING, House, WorkerProcess, environ, eventually
+from tgfleet.gateway.v1 import result_pb2
 
 
 async def test_a_frozen_worker_sends_not_one_byte_after_it_wakes() -> None:

@@ -1,14 +1,15 @@
-"""Every hazard of TELEGRAM.md section 3 against the worker: the right verdict, within the bound, and never a lie."""
+"""Every hazard of TELEGRAM.md section 3 against the worker: the right verdict, within the bound, and never a
+lie."""
 
 import asyncio
 import time
 
 import pytest
-from tgfleet.gateway.v1 import result_pb2
 
 from services.testdc.embed import Fault, FaultKind
 from tests.integration.worker.conftest import MakeWorld, World
 from tests.integration.worker.rig import FAILED, RECONNECTING, RUNNING, eventually
+from tgfleet.gateway.v1 import result_pb2
 
 
 def calls(w: World, user_id: int) -> int:
@@ -58,7 +59,9 @@ async def test_a_start_that_fails_says_why_in_time(
     if fact:
         await eventually(lambda: fact in w.house.registry.kinds("acc_one"))
     # Nothing of it may go on: no dial after the verdict.
-    if fault is not FaultKind.HALF_OPEN:  # there the data centre itself does not read that the link was closed
+    if (
+        fault is not FaultKind.HALF_OPEN
+    ):  # there the data centre itself does not read that the link was closed
         assert not w.dc.control.live_connections(account.user_id)
     before = calls(w, account.user_id)
     await asyncio.sleep(0.5)
@@ -114,7 +117,9 @@ async def test_no_data_centre_means_no_dial(make_world: MakeWorld) -> None:
         ("", "AUTH_KEY_UNREGISTERED"),
     ],
 )
-async def test_a_session_dead_on_reconnect_is_reported(make_world: MakeWorld, death: str, reason: str) -> None:
+async def test_a_session_dead_on_reconnect_is_reported(
+    make_world: MakeWorld, death: str, reason: str
+) -> None:
     w = await make_world()
     account = w.account("acc_one")
     await started(w)
