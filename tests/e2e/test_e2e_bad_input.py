@@ -64,10 +64,10 @@ async def stream_refused(call: Any) -> Refusal:
     ("request_", "code", "reason", "field"),
     [
         ({"account_ids": ["a"], "match_labels": {"k": "v"}}, "INVALID_ARGUMENT", "", "account_ids"),
-        ({"account_ids": ["nobody"]}, "NOT_FOUND", "ACCOUNT_NOT_FOUND", ""),
+        ({"account_ids": ["nobody"]}, "NOT_FOUND", "ACCOUNT_NOT_FOUND", "account_ids"),
         ({"account_ids": [""]}, "INVALID_ARGUMENT", "", "account_ids[0]"),
         ({"account_ids": ["x" * 300]}, "INVALID_ARGUMENT", "", "account_ids[0]"),
-        ({"match_labels": {"no": "body"}}, "NOT_FOUND", "NO_ACCOUNT_SELECTED", ""),
+        ({"match_labels": {"no": "body"}}, "NOT_FOUND", "NO_ACCOUNT_SELECTED", "match_labels"),
         ({"match_labels": {"": "v"}}, "INVALID_ARGUMENT", "", "match_labels"),
         ({"request_id": "x" * 129}, "INVALID_ARGUMENT", "", "request_id"),
         ({"request_id": "a\nb"}, "INVALID_ARGUMENT", "", "request_id"),
@@ -87,7 +87,7 @@ async def test_start_all_refuses(
     assert said.code == code
     assert said.domain == "tgfleet"
     assert said.reason == (reason or said.reason) != ""
-    assert said.fields == ((field,) if field else ())
+    assert said.fields == (field,)
     assert said.message
 
 
@@ -120,13 +120,13 @@ CALLS: list[tuple[str, Callable[[Client], Awaitable[Any]], str, str]] = [
         "unknown id",
         lambda c: c.accounts.GetAccount(account_pb2.GetAccountRequest(account_id="acc_aaaaaaaaaaaa")),
         "NOT_FOUND",
-        "",
+        "account_id",
     ),
     (
         "delete nobody",
         lambda c: c.accounts.DeleteAccount(account_pb2.DeleteAccountRequest(account_id="nobody")),
         "NOT_FOUND",
-        "",
+        "account_id",
     ),
     (
         "update of an unknown field",
@@ -176,13 +176,13 @@ CALLS: list[tuple[str, Callable[[Client], Awaitable[Any]], str, str]] = [
         "revoke nothing known",
         lambda c: c.tokens.RevokeToken(token_pb2.RevokeTokenRequest(name="nobody")),
         "NOT_FOUND",
-        "",
+        "name",
     ),
     (
         "drain of an unknown worker",
         lambda c: c.fleet.DrainWorker(fleet_pb2.DrainWorkerRequest(worker_id="worker-99")),
         "NOT_FOUND",
-        "",
+        "worker_id",
     ),
     (
         "a drain of negative length",
@@ -202,7 +202,7 @@ async def test_other_calls_refuse(
     client: Client, known: str, call: Callable[[Client], Awaitable[Any]], code: str, field: str
 ) -> None:
     said = await refused(call(client))
-    assert (said.code, said.fields) == (code, (field,) if field else ())
+    assert (said.code, said.fields) == (code, (field,))
     assert said.reason
     assert said.message
 

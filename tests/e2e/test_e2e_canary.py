@@ -29,14 +29,16 @@ async def _all_events(client: Client) -> AsyncIterator[list[event_pb2.Event]]:
     """Everything that WatchEvents says meanwhile."""
     events: list[event_pb2.Event] = []
     call = client.fleet.WatchEvents(fleet_pb2.WatchEventsRequest(), timeout=120)
-    await call.read()
+    standing = asyncio.Event()
 
     async def listen() -> None:
         async for message in call:
+            standing.set()
             events.extend(message.events)
 
     task = asyncio.create_task(listen())
     try:
+        await asyncio.wait_for(standing.wait(), 10)
         yield events
     finally:
         call.cancel()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from google.protobuf import duration_pb2
 
 from tests.support.fleet import Client, Fleet, eventually, outcomes, port_open
 from tests.support.telegram import connected_keys, new_accounts, violations
@@ -18,6 +19,10 @@ async def _all_running(client: Client) -> bool:
     )
 
 
+async def _listed(client: Client) -> list[account_pb2.Account]:
+    return list((await client.accounts.ListAccounts(account_pb2.ListAccountsRequest())).accounts)
+
+
 async def _started(fleet: Fleet) -> dict[str, str]:
     async with fleet.control() as control:
         accounts = await new_accounts(control, ACCOUNTS)
@@ -30,11 +35,18 @@ async def _started(fleet: Fleet) -> dict[str, str]:
 async def _as_before(fleet: Fleet, keys: dict[str, str]) -> None:
     async with fleet.client() as client:
         await eventually(lambda: _all_running(client), 45, "every wanted account runs again by itself")
-        listed = (await client.accounts.ListAccounts(account_pb2.ListAccountsRequest())).accounts
+        listed = await eventually(lambda: _listed(client), 10, "the registry is reached again")
         assert {a.name: a.auth_key_id for a in listed} == keys
-        assert outcomes(await client.start_all()) == dict.fromkeys(keys, "ALREADY_RUNNING")
+        # A session that was fenced while etcd was away may still settle: then it is waited for.
+        results = outcomes(await client.start_all(wait_for=duration_pb2.Duration(seconds=20)))
+        assert set(results) == set(keys)
+        assert set(results.values()) <= {"ALREADY_RUNNING", "STARTED"}
     async with fleet.control() as control:
-        assert await connected_keys(control) == set(keys.values())
+
+        async def seen_by_telegram() -> bool:
+            return await connected_keys(control) == set(keys.values())
+
+        await eventually(seen_by_telegram, 20, "the data centre sees every session, and no other")
         assert not (await violations(control)).sentences
 
 
