@@ -20,7 +20,7 @@ from services.runtime.addresses import HostPort
 from services.runtime.logs import get_logger
 from services.runtime.process import Lifecycle, announce_ready, run
 
-PERIOD = 0.4
+PERIOD = 0.2
 """Seconds between two calls."""
 _POLL = 0.1
 _CALL_LIMIT = 5.0

@@ -97,7 +97,9 @@ class Handshake:
     def _finish(self, query: Any) -> Any:
         if not self._new_nonce or len(query.encrypted_data) % 16:
             raise HandshakeError("set_client_DH_params came out of turn")
-        inner = TLObject.read(BytesIO(aes.ige256_decrypt(query.encrypted_data, *self._aes)[20:]))
+        inner = _read(aes.ige256_decrypt(query.encrypted_data, *self._aes)[20:])
+        if not isinstance(inner, raw.types.ClientDHInnerData):
+            raise HandshakeError("client_DH_inner_data cannot be read")
         shared = pow(int.from_bytes(inner.g_b, "big"), self._secret, CURRENT_DH_PRIME)
         self.auth_key = shared.to_bytes(256, "big")
         server_nonce = self._server_nonce.to_bytes(16, "little", signed=True)
@@ -111,10 +113,7 @@ class Handshake:
     def _inner_data(self, cipher: bytes) -> Any:
         plain = self._key.decrypt_raw(cipher)
         for data in (plain[21:], _undo_rsa_pad(plain)):
-            try:
-                inner = TLObject.read(BytesIO(data))
-            except (KeyError, ValueError, IndexError):
-                continue
+            inner = _read(data)
             if isinstance(inner, raw.types.PQInnerData | raw.types.PQInnerDataDc):
                 return inner
         raise HandshakeError("the encrypted p_q_inner_data cannot be read: wrong RSA key?")
@@ -129,6 +128,14 @@ def plain_packet(answer: Any, msg_id: int) -> bytes:
     """An unencrypted packet, as the exchange uses them."""
     body = bytes(answer.write())
     return bytes(8) + msg_id.to_bytes(8, "little") + len(body).to_bytes(4, "little") + body
+
+
+def _read(data: bytes) -> Any:
+    """The TL object at the beginning of some bytes, or None when they are none."""
+    try:
+        return TLObject.read(BytesIO(data))
+    except (KeyError, ValueError, IndexError, TypeError):
+        return None
 
 
 def _undo_rsa_pad(plain: bytes) -> bytes:
