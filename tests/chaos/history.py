@@ -12,7 +12,7 @@ from pathlib import Path
 
 from tests.chaos.faults import FAULTS
 from tests.support.fleet import Client, Fleet, eventually
-from tests.support.telegram import new_accounts, violations
+from tests.support.telegram import connected_keys, new_accounts, violations
 from tgfleet.gateway.v1 import fleet_pb2
 
 ACCOUNTS = 8
@@ -37,7 +37,11 @@ async def run_history(seed: int, directory: Path, first: str | None = None) -> R
     """
     rng = random.Random(seed)
     report = Report(seed)
-    settings = {"TGFLEET_CRASH_WINDOW": "1s", "TGFLEET_PROBE_INTERVAL": "1s"}
+    settings = {
+        "TGFLEET_CRASH_WINDOW": "1s",
+        "TGFLEET_PING_INTERVAL": "500ms",
+        "TGFLEET_PROBE_INTERVAL": "500ms",
+    }
     async with Fleet(directory, workers=2, schedulers=2, settings=settings) as fleet:
         async with fleet.control() as control:
             sessions = await new_accounts(control, ACCOUNTS)
@@ -51,8 +55,16 @@ async def run_history(seed: int, directory: Path, first: str | None = None) -> R
                 RECOVERY,
                 f"every account runs again (seed {seed}: {report.faults})",
             )
-            report.recovered_after = asyncio.get_running_loop().time() - began
         async with fleet.control() as control:
+            keys = {account.auth_key_id for account in sessions.values()}
+
+            async def seen() -> bool:
+                return await connected_keys(control) == keys
+
+            await eventually(
+                seen, RECOVERY, f"the data centre sees all accounts (seed {seed}: {report.faults})"
+            )
+            report.recovered_after = asyncio.get_running_loop().time() - began
             verdict = await violations(control)
         report.requests = verdict.requests
         assert not verdict.sentences, f"seed {seed}, {report.faults}: " + "; ".join(verdict.sentences)
