@@ -134,8 +134,7 @@ class Acquirer:
             retry = self._clock.wall() + timedelta(seconds=1)
             detail = "The grant came too late to be used; the session is given back."
             return Ending(Outcome.WAITING, Reason.SETTLING, detail, retry)
-        lease.sessions += 1
-        return Granted(result, lease, self._keeper.open_gate(lease))
+        return Granted(result, lease, self._keeper.hold(lease))
 
     def _give_back(self, account_id: str, result: _Result) -> None:
         """Nobody wants it any more, and nobody ever used it."""

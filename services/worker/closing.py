@@ -30,9 +30,8 @@ async def close_link(client: TelegramClient | None, granted: Granted | None, *, 
     before: LinkFacts | None = None
     after: LinkFacts | None = None
     if client is not None:
-        if last_ping:
-            await _ask_once_more(client)
-        before = client.facts()
+        answers = await _ask_once_more(client) if last_ping else True
+        before = client.facts() if answers else None
         await client.close()
         after = client.facts()
     fenced = granted.gate.shut
@@ -40,11 +39,16 @@ async def close_link(client: TelegramClient | None, granted: Granted | None, *, 
     return not fenced and stopped_cleanly(before, after, used=granted.gate.used)
 
 
-async def _ask_once_more(client: TelegramClient) -> None:
+async def _ask_once_more(client: TelegramClient) -> bool:
+    """Whether there is no link to ask, or it answered."""
+    if client.facts().open_sockets == 0:
+        return True
     try:
         await client.ping(_LAST_PING_LIMIT)
     except (LinkDown, Refused, Fenced) as error:
         _log.info("the link did not answer a last ping", error=str(error))
+        return False
+    return True
 
 
 async def give_back(tools: Tools, session: Session, *, clean: bool) -> bool:

@@ -46,30 +46,35 @@ class LeaseKeeper:
         self._clock = clock
         self._margin = margin
         self._leases: dict[int, Lease] = {}
-        self._changed = asyncio.Event()
+        self._wake_renewal = asyncio.Event()
+        self._wake_watch = asyncio.Event()
 
     def adopt(self, new: NewLease, sent: Mark) -> None:
         """Takes on a lease that an acquisition made; `sent` is when that was first sent."""
         if new.lease_id not in self._leases:
             self._leases[new.lease_id] = Lease(new.lease_id, new.ttl, new.settle, sent, sent)
-            self._changed.set()
 
     def held(self) -> list[Held]:
-        """The leases that new sessions may share."""
+        """The leases that new sessions may share: one that is empty runs out, so it is soon not worth it."""
         return [
-            Held(one.lease_id, one.sessions, one.settle) for one in self._leases.values() if self.is_open(one)
+            Held(one.lease_id, one.sessions, one.settle)
+            for one in self._leases.values()
+            if self.is_open(one) and (one.sessions > 0 or self._clock.elapsed(one.renewed) < one.ttl / 2)
         ]
+
+    def hold(self, lease: Lease) -> Gate:
+        """Counts one more session on the lease, which is renewed from now on, and makes its gate."""
+        lease.sessions += 1
+        gate = Gate(lambda: self.is_open(lease))
+        lease.gates.add(gate)
+        self._wake_renewal.set()
+        self._wake_watch.set()
+        return gate
 
     def find(self, lease_id: int) -> Lease | None:
         """The lease, if it may be used."""
         lease = self._leases.get(lease_id)
         return lease if lease is not None and self.is_open(lease) else None
-
-    def open_gate(self, lease: Lease) -> Gate:
-        """A gate for one session on it."""
-        gate = Gate(lambda: self.is_open(lease))
-        lease.gates.add(gate)
-        return gate
 
     def is_open(self, lease: Lease) -> bool:
         """Whether its sessions may be used now."""
@@ -90,7 +95,8 @@ class LeaseKeeper:
         while True:
             due = [one for one in self._kept() if self._renew_in(one) <= 0]
             if not due:
-                await self._nap(min(map(self._renew_in, self._kept()), default=_LONGEST_NAP))
+                seconds = min(map(self._renew_in, self._kept()), default=_LONGEST_NAP)
+                await _nap(self._wake_renewal, seconds)
             elif not await self._renew(self._kept()):
                 await asyncio.sleep(fence.renew_retry(min(one.ttl for one in due)))
 
@@ -121,7 +127,7 @@ class LeaseKeeper:
                     self._lose(lease, "it could not be renewed in time")
                 if lease.sessions == 0 or (lease.lost and self.settled_in(lease) == 0):
                     self._forget_if_old(lease)
-            await self._nap(min(map(self._open_for, self._kept()), default=_LONGEST_NAP))
+            await _nap(self._wake_watch, min(map(self._open_for, self._kept()), default=_LONGEST_NAP))
 
     def _lose(self, lease: Lease, why: str) -> None:
         """Fences: from this line on nothing of its sessions leaves the process."""
@@ -146,10 +152,11 @@ class LeaseKeeper:
     def _open_for(self, lease: Lease) -> float:
         return fence.allowed(lease.ttl, self._margin) - self._clock.elapsed(lease.renewed)
 
-    async def _nap(self, seconds: float) -> None:
-        """Sleeps, at most as long as asked and until a lease is adopted."""
-        self._changed.clear()
-        try:
-            await asyncio.wait_for(self._changed.wait(), min(_LONGEST_NAP, max(_SHORTEST_NAP, seconds)))
-        except TimeoutError:
-            return
+
+async def _nap(wake: asyncio.Event, seconds: float) -> None:
+    """Sleeps as long as asked, a second at most, or until woken."""
+    try:
+        await asyncio.wait_for(wake.wait(), min(_LONGEST_NAP, max(_SHORTEST_NAP, seconds)))
+    except TimeoutError:
+        return
+    wake.clear()

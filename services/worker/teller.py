@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from services.worker.domain.facts import FactKind
-from services.worker.domain.picture import Happening, Kind
+from services.worker.domain.picture import Happening, Kind, SessionChanged
 from services.worker.domain.telegram import Refused
 from services.worker.session import Session
 from services.worker.tools import Tools
@@ -26,6 +26,12 @@ class SessionTeller:
         now = self._tools.clock.wall()
         session = self._session
         self._tools.outbox.happen(Happening(now, session.account_id, session.name, detail, kind))
+
+    def warn(self, detail: str) -> None:
+        """Something that an operator must know about a session that goes on."""
+        self._session.detail = detail
+        self.tell()
+        self.happen(detail, SessionChanged(self._session.machine.state, self._session.reason))
 
     def remember(self, kind: FactKind) -> None:
         """A fact for the registry."""

@@ -86,6 +86,13 @@ class FleetClient(Client):  # type: ignore[misc]  # the library has no types
         """Every call of the library itself: once, without sleeping, whatever it asked for."""
         return await _within(_CALL_LIMIT, method_name(query), self._send(query))
 
+    async def handle_updates(self, updates: Any) -> None:
+        """The stock client only logs that there are too many missed updates to send."""
+        if isinstance(updates, raw.types.UpdatesTooLong):
+            await self.recover_gaps()
+        else:
+            await super().handle_updates(updates)
+
     async def _send(self, query: Any) -> Any:
         result = await self.session.send(query, timeout=_CALL_LIMIT)
         await self.fetch_peers(getattr(result, "users", []))

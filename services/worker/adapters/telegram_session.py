@@ -169,6 +169,8 @@ class WatchedSession(Session):  # type: ignore[misc]  # the library has no types
         """As the library's; a packet that it cannot parse is dropped instead of failing an unwatched task."""
         try:
             await super().handle_packet(packet)
+        except Fenced:
+            self._end(LinkDown(LinkCause.FENCED))
         except Exception as error:  # noqa: BLE001 - whatever a parser raises; its text may hold the message
             _log.warning("dropped a packet that cannot be parsed", error=type(error).__name__)
 

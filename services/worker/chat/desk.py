@@ -12,7 +12,6 @@ from datetime import timedelta
 from typing import Protocol
 
 from services.runtime.clock import Clock
-from services.runtime.errors import TgfleetError
 from services.runtime.logs import get_logger
 from services.runtime.tasks import TaskOwner
 from services.worker.chat.responder import ChatMessage, Responder
@@ -52,6 +51,10 @@ class Teller(Protocol):
 
     def remember(self, kind: ChatCounts | FloodWaited) -> None:
         """A fact for the registry."""
+        ...
+
+    def warn(self, detail: str) -> None:
+        """Something that an operator must know about a session that goes on."""
         ...
 
     def refused(self, error: Refused) -> None:
@@ -158,15 +161,15 @@ class ChatDesk:
         try:
             async with asyncio.timeout(RESPOND_LIMIT):
                 return await self._responder.respond(question)
-        except (TimeoutError, TgfleetError) as error:
-            _log.warning("the responder did not answer", error=type(error).__name__)
+        except Exception as error:  # noqa: BLE001 - a responder of somebody's must not stop the worker
+            _log.error("the responder failed", error=type(error).__name__)
             return None
 
     def _on_refused(self, message: IncomingMessage, error: Refused) -> None:
         verdict = of_refusal(error)
         if error.name == _PEER_FLOOD:
-            self._muted = True  # reported for spam: no more sending until somebody starts it anew
-            _log.error("Telegram stops this account from writing to people", error=error.name)
+            self._muted = True  # until somebody starts the account anew; Telegram names no time
+            self._teller.warn("Telegram restricts this account after spam reports: silent until restarted.")
         if verdict.wait is not None:
             until = self._clock.wall() + timedelta(seconds=verdict.wait)
             chat_id = message.chat_id if verdict.chat_only else 0

@@ -6,7 +6,15 @@ from datetime import datetime
 
 EVERYTHING = "*"
 CONNECTING_METHODS = frozenset(
-    {EVERYTHING, "initConnection", "invokeWithLayer", "help.getConfig", "updates.getState", "users.getUsers"}
+    {
+        EVERYTHING,
+        "initConnection",
+        "invokeWithLayer",
+        "help.getConfig",
+        "updates.getState",
+        "users.getUsers",
+        "users.getFullUser",
+    }
 )
 """What a start calls: a wait on one of these blocks a start, any other does not (DESIGN section 4)."""
 SENDING_METHODS = frozenset({EVERYTHING, "messages.sendMessage"})
@@ -20,12 +28,12 @@ class Waits:
 
     def add(self, method: str, chat_id: int, until: datetime) -> None:
         """Of two waits for the same thing the longer one counts."""
-        key = (method, chat_id)
+        key = (method.lower(), chat_id)
         self._until[key] = max(until, self._until.get(key, until))
 
     def blocking(self, methods: Iterable[str], now: datetime, chat_id: int = 0) -> datetime | None:
         """When the last wait ends that blocks any of the methods (in that chat), or None."""
-        wanted = set(methods)
+        wanted = {method.lower() for method in methods}
         ends = [
             until
             for (method, chat), until in self._until.items()
