@@ -8,6 +8,6 @@
     handlers.py  the control API as plain functions; servicer.py serves it, embed.py offers it in-process
     adapters/    session material, journal file, state file
 
-A new API method is one function with `@method(...)` in api/. A new misbehaviour is one FaultKind and a line in
+A new API method is one function with `@method(...)` in api/, a new misbehaviour one FaultKind and a line in
 domain/faults.py. Transfers (forwarding) and login (codes, two-step verification) come with later issues.
 """

@@ -222,7 +222,7 @@ async def test_slow_calls(dc: TestDataCentre, alice: Account) -> None:
         dc.control.set_fault(Fault(FaultKind.SLOW, user_id=alice.user_id, delay=0.2))
         began = asyncio.get_running_loop().time()
         await client.get_me()
-        assert 0.2 <= asyncio.get_running_loop().time() - began < 1
+        assert 0.2 <= asyncio.get_running_loop().time() - began < 5
     outcomes = [
         record.outcome.value for record in dc.control.get_journal() if record.method == "users.getFullUser"
     ]

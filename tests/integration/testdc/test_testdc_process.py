@@ -151,7 +151,11 @@ async def test_a_restart_loses_nothing(tmp_path: Path, how: signal.Signals) -> N
         await client.start()
         await client.send_message("me", "**note**")
         await client.stop()
-        await asyncio.sleep(0.5)  # two snapshots
+        before = (tmp_path / "state").stat().st_mtime_ns
+        await dc.control.AddContact(pb.AddContactRequest(user_id=alice.user_id, contact_id=dead.user_id))
+        async with asyncio.timeout(20):
+            while (tmp_path / "state").stat().st_mtime_ns == before:
+                await asyncio.sleep(0.02)
         dc.process.send_signal(how)
         await dc.process.wait()
     pem = (tmp_path / "rsa.pem").read_bytes()
