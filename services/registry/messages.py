@@ -7,7 +7,7 @@ from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from services.registry.domain import importing, leasing, tokens
-from services.registry.domain.account import AccountView, ChatPolicy, FloodWait, Reason
+from services.registry.domain.account import AccountView, ChatPolicy, FloodWait, Reason, SessionLocation
 from services.registry.domain.facts import (
     ChatCounts,
     Fact,
@@ -27,6 +27,10 @@ from tgfleet.gateway.v1 import account_pb2, result_pb2, token_pb2
 from tgfleet.registry.v1 import registry_pb2
 from tgfleet.worker.v1 import worker_pb2
 
+_LOCATIONS = {
+    found: account_pb2.SessionLocation.Value(f"SESSION_LOCATION_{found}") for found in SessionLocation
+}
+_REASONS = {found: result_pb2.Reason.Value(f"REASON_{found}") for found in Reason}
 _FIRST = datetime(1970, 1, 1, tzinfo=UTC)
 _LAST = datetime(9999, 1, 1, tzinfo=UTC)
 
@@ -35,9 +39,8 @@ def timestamp(moment: datetime | None) -> Timestamp | None:
     """None stays unset."""
     if moment is None:
         return None
-    made = Timestamp()
-    made.FromDatetime(moment)
-    return made
+    seconds = int(moment.timestamp() // 1)
+    return Timestamp(seconds=seconds, nanos=moment.microsecond * 1000)
 
 
 def moment(stamp: Timestamp, field: str) -> datetime:
@@ -78,7 +81,7 @@ def account(view: AccountView) -> account_pb2.Account:
         enabled=found.enabled,
         user_id=found.user_id,
         auth_key_id=found.auth_key_id,
-        session_location=account_pb2.SessionLocation.Value(f"SESSION_LOCATION_{found.session_location}"),
+        session_location=_LOCATIONS[found.session_location],
         home_worker=found.home_worker,
         session_file=found.session_file,
         proxy=found.proxy_public,
@@ -98,7 +101,7 @@ def account(view: AccountView) -> account_pb2.Account:
 
 def reason(found: Reason) -> result_pb2.Reason.ValueType:
     """The same name in the proto."""
-    return result_pb2.Reason.Value(f"REASON_{found}")
+    return _REASONS[found]
 
 
 def chat_policy(policy: ChatPolicy) -> account_pb2.ChatPolicy:

@@ -36,6 +36,15 @@ class Selection:
 
 
 @dataclass(frozen=True, slots=True)
+class Order:
+    """What decides the order of accounts in a selection."""
+
+    account_id: str
+    priority: int
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
 class Sealed:
     """An encrypted secret."""
 
@@ -86,6 +95,10 @@ class Read(Protocol):
     ) -> tuple[list[AccountView], str]:
         """Up to `limit` accounts ordered by name, after that name; and the last name when there are more,
         else ""."""
+        ...
+
+    async def orders(self, refs: Collection[str]) -> dict[str, Order]:
+        """Id, priority and name of accounts by id or name, keyed by what they were asked with."""
         ...
 
     async def select_ids(self, labels: Mapping[str, str]) -> list[str]:

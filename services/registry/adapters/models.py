@@ -8,7 +8,7 @@ so that watchers can go on from any revision.
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import JSON, BigInteger, Column, ForeignKey, Index, LargeBinary, MetaData, Table, Text
+from sqlalchemy import BigInteger, Column, ForeignKey, Index, LargeBinary, MetaData, Table, Text
 from sqlalchemy.orm import registry
 from sqlmodel import Field, SQLModel
 
@@ -53,7 +53,7 @@ class AccountRow(RegistryModel, table=True):
     api_id: int
     device_model: str
     time_zone: str
-    chat_policy: dict[str, Any] = Field(sa_column=Column(JSON, nullable=False))
+    chat_policy: str = Field(sa_column=Column(Text, nullable=False))
     wanted_running: bool
     wanted_chatting: bool
     block_reason: str

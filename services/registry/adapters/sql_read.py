@@ -23,12 +23,15 @@ from services.registry.domain.facts import Death
 from services.registry.domain.floods import active
 from services.registry.domain.leasing import Generation
 from services.registry.domain.tokens import Token
-from services.registry.ports import Changes, FleetFlags, ImportRecord, Sealed, Selection
+from services.registry.ports import Changes, FleetFlags, ImportRecord, Order, Sealed, Selection
 
 T = TypeVar("T")
 
 BATCH = 5000
 """Values in one IN list: SQLite allows 32,766 parameters, PostgreSQL's protocol 32,767."""
+
+_SLICE = 500
+"""Accounts that are made from rows in one go, without a pause."""
 
 
 def batches(values: Collection[T]) -> Iterator[list[T]]:
@@ -77,7 +80,7 @@ class SqlRead:
         """Up to `limit` accounts ordered by name, after that name; and the last name when there are more,
         else ""."""
         if selection.refs:
-            chosen = {a.account_id: a.name for a in (await self.accounts(selection.refs)).values()}
+            chosen = {o.account_id: o.name for o in (await self.orders(selection.refs)).values()}
             ids = sorted((i for i in chosen if chosen[i] > after), key=lambda i: chosen[i])[: limit + 1]
             rows = await self._where_in(select(m.ACCOUNTS), m.ACCOUNTS.c.account_id, ids)
             rows.sort(key=lambda row: row.name)
@@ -87,6 +90,18 @@ class SqlRead:
         shown = rows[:limit]
         views = await self._views(shown, now)
         return [views[row.account_id] for row in shown], shown[-1].name if len(rows) > limit else ""
+
+    async def orders(self, refs: Collection[str]) -> dict[str, Order]:
+        """Id, priority and name of accounts by id or name, keyed by what they were asked with."""
+        columns = m.ACCOUNTS.c
+        statement = select(columns.account_id, columns.priority, columns.name)
+        distinct = set(refs)
+        rows = await self._where_in(statement, columns.account_id, distinct)
+        known = {row.account_id for row in rows}
+        rows += await self._where_in(statement, columns.name, distinct - known)
+        by_id = {row.account_id: Order(row.account_id, row.priority, row.name) for row in rows}
+        by_name = {order.name: order for order in by_id.values()}
+        return {ref: by_id.get(ref) or by_name[ref] for ref in distinct if ref in by_id or ref in by_name}
 
     async def select_ids(self, labels: Mapping[str, str]) -> list[str]:
         """Ids of all accounts with all these labels, by priority (high first), then name."""
@@ -133,13 +148,17 @@ class SqlRead:
         """Everything that changed after a revision; after -1, every account.
 
         The revision is read first: what is committed in between (where the isolation level allows it) comes
-        again later.
+        again later. Many accounts are read in slices, so that other calls get their turn in between.
         """
         flags = await self.flags()
-        rows = await self._rows(select(m.ACCOUNTS).where(m.ACCOUNTS.c.revision > after))
+        changed = m.ACCOUNTS.c.revision > after
+        rows = await self._rows(select(m.ACCOUNTS.c.account_id).where(changed))
         gone = await self._rows(select(m.TOMBSTONES.c.account_id).where(m.TOMBSTONES.c.revision > after))
-        views = await self._views(rows, now)
-        return Changes(tuple(views.values()), tuple(row.account_id for row in gone), flags)
+        ids = [row.account_id for row in rows]
+        views: list[AccountView] = []
+        for start in range(0, len(ids), _SLICE):
+            views.extend((await self.views(ids[start : start + _SLICE], now)).values())
+        return Changes(tuple(views), tuple(row.account_id for row in gone), flags)
 
     async def flags(self) -> FleetFlags:
         """What counts for the whole fleet."""

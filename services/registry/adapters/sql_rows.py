@@ -1,13 +1,19 @@
 """Between rows and domain objects. Knows no statements."""
 
+import json
 from collections.abc import Mapping
+from dataclasses import asdict
 from datetime import timedelta
+from functools import lru_cache
 from typing import Any
 
 from services.registry.domain.account import Account, Block, ChatPolicy, FloodWait, Reason, SessionLocation
 from services.registry.domain.leasing import Generation
 from services.registry.domain.tokens import Role, Token
 from services.registry.ports import FleetFlags, Sealed
+
+_LOCATIONS = {location.value: location for location in SessionLocation}
+_REASONS = {reason.value: reason for reason in Reason}
 
 
 def account_from(row: Any, labels: Mapping[str, str]) -> Account:
@@ -20,7 +26,7 @@ def account_from(row: Any, labels: Mapping[str, str]) -> Account:
         enabled=row.enabled,
         user_id=row.user_id,
         auth_key_id=row.auth_key_id or "",
-        session_location=SessionLocation(row.session_location),
+        session_location=_LOCATIONS[row.session_location],
         home_worker=row.home_worker,
         session_file=row.session_file,
         proxy_public=row.proxy_public,
@@ -31,8 +37,8 @@ def account_from(row: Any, labels: Mapping[str, str]) -> Account:
         wanted_running=row.wanted_running,
         wanted_chatting=row.wanted_chatting,
         block=Block(
-            Reason(row.block_reason),
-            Reason(row.block_cause),
+            _REASONS[row.block_reason],
+            _REASONS[row.block_cause],
             row.block_detail,
             row.block_retry_time,
             row.block_since,
@@ -62,7 +68,7 @@ def account_values(account: Account) -> dict[str, Any]:
         "api_id": account.api_id,
         "device_model": account.device_model,
         "time_zone": account.time_zone,
-        "chat_policy": _policy_values(account.chat_policy),
+        "chat_policy": _policy_text(account.chat_policy),
         "wanted_running": account.wanted_running,
         "wanted_chatting": account.wanted_chatting,
         "block_reason": account.block.reason.value,
@@ -84,12 +90,15 @@ def milliseconds(duration: timedelta) -> int:
     return round(duration.total_seconds() * 1000)
 
 
-def _policy_from(values: Mapping[str, Any]) -> ChatPolicy:
+@lru_cache(maxsize=1024)
+def _policy_from(text: str) -> ChatPolicy:
+    """Most accounts have the same few policies, and many accounts are read at once."""
+    values = json.loads(text)
     return ChatPolicy(tuple(values["chat_ids"]), tuple(values["user_ids"]), bool(values["contacts"]))
 
 
-def _policy_values(policy: ChatPolicy) -> dict[str, Any]:
-    return {"chat_ids": list(policy.chat_ids), "user_ids": list(policy.user_ids), "contacts": policy.contacts}
+def _policy_text(policy: ChatPolicy) -> str:
+    return json.dumps(asdict(policy), separators=(",", ":"))
 
 
 def flood_from(row: Any) -> FloodWait:

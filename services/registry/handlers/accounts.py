@@ -11,7 +11,7 @@ from services.registry.domain.account import Account, AccountView, ChatPolicy
 from services.registry.domain.proxy import parse_proxy
 from services.registry.handlers.changes import ChangeSignal
 from services.registry.handlers.errors import account_not_found, named
-from services.registry.ports import LeaseStore, Read, Selection, Store, Vault, Write
+from services.registry.ports import LeaseStore, Order, Read, Selection, Store, Vault, Write
 from services.runtime.clock import Clock
 from services.runtime.errors import AlreadyExists, FailedPrecondition, InvalidArgument, NotFound
 
@@ -60,7 +60,7 @@ class Accounts:
         after = decode_page_token(page_token)
         async with self._store.read() as tx:
             if selection.refs:
-                await _all_accounts(tx, selection.refs, "account_ids")
+                await _all_orders(tx, selection.refs)
             views, last = await tx.page(selection, after, limit, self._clock.wall())
         return views, encode_page_token(last)
 
@@ -141,9 +141,8 @@ class Accounts:
         async with self._store.read() as tx:
             flags = await tx.flags()
             if selection.refs:
-                found = await _all_accounts(tx, selection.refs, "account_ids")
-                distinct = {account.account_id: account for account in found.values()}
-                ids = sorted(distinct, key=lambda i: (-distinct[i].priority, distinct[i].name))
+                found = set((await _all_orders(tx, selection.refs)).values())
+                ids = [o.account_id for o in sorted(found, key=lambda o: (-o.priority, o.name))]
             else:
                 ids = await tx.select_ids(selection.labels)
         if not ids:
@@ -233,11 +232,12 @@ def _check_ref(ref: str, field: str) -> None:
         raise InvalidArgument("An account is named by its id or its name.", field=field)
 
 
-async def _all_accounts(tx: Read, refs: Collection[str], field: str) -> dict[str, Account]:
-    found = await tx.accounts(refs)
+async def _all_orders(tx: Read, refs: Collection[str]) -> dict[str, Order]:
+    """Raises NotFound that names the missing ones."""
+    found = await tx.orders(refs)
     missing = [ref for ref in dict.fromkeys(refs) if ref not in found]
     if missing:
-        raise account_not_found(*missing, field=field)
+        raise account_not_found(*missing, field="account_ids")
     return found
 
 

@@ -25,7 +25,7 @@ def upgrade() -> None:
     sa.Column('api_id', sa.Integer(), nullable=False),
     sa.Column('device_model', sa.String(), nullable=False),
     sa.Column('time_zone', sa.String(), nullable=False),
-    sa.Column('chat_policy', sa.JSON(), nullable=False),
+    sa.Column('chat_policy', sa.Text(), nullable=False),
     sa.Column('wanted_running', sa.Boolean(), nullable=False),
     sa.Column('wanted_chatting', sa.Boolean(), nullable=False),
     sa.Column('block_reason', sa.String(), nullable=False),
