@@ -15,6 +15,7 @@ from services.runtime.addresses import HostPort
 from services.runtime.calls import open_call, remaining, translated_errors, unary
 from services.runtime.channels import open_channel
 from services.runtime.lifecycle import Lifecycle
+from services.runtime.metrics import REGISTRY
 from services.runtime.request_id import HEADER, current_request_id
 from services.runtime.server import ServiceServer
 from services.runtime.status import DETAILS_KEY, from_rpc_error
@@ -121,10 +122,11 @@ async def test_a_handler_may_abort_by_itself(running: Running, kind: str) -> Non
         await context.abort(grpc.StatusCode.DATA_LOSS, "by hand")
 
     running.echo.on_call = abort
-    with pytest.raises(grpc.aio.AioRpcError) as caught:
+    with structlog.testing.capture_logs() as logs, pytest.raises(grpc.aio.AioRpcError) as caught:
         await call_all(running.stub, kind, "x")
     assert caught.value.code() is grpc.StatusCode.DATA_LOSS
     assert caught.value.details() == "by hand"
+    assert [(line["log_level"], line["code"]) for line in logs] == [("info", "DATA_LOSS")]
 
 
 async def test_an_answer_of_the_wrong_type_is_our_mistake(running: Running) -> None:
@@ -285,7 +287,13 @@ async def test_what_an_extra_interceptor_raises_is_translated(kind: str) -> None
         with pytest.raises(errors.Unauthenticated) as caught, translated_errors():
             await call_all(EchoStub(channel), kind, "x")
         assert caught.value.reason == "NO_TOKEN"
+        with pytest.raises(errors.Unauthenticated):
+            await unary(channel.unary_unary("/made/Up"), b"")
         await channel.close()
+    assert (
+        REGISTRY.get_sample_value("rpc_requests_total", {"method": "/made/Up", "code": "UNAUTHENTICATED"})
+        is None
+    )
 
 
 async def test_grpc_logs_no_unexpected_exception(running: Running, caplog: pytest.LogCaptureFixture) -> None:

@@ -99,6 +99,13 @@ def test_a_long_text_of_wide_characters_is_cut() -> None:
     assert status.message.startswith(wide[:20])
 
 
+def test_too_much_metadata_is_left_out_but_never_the_reason() -> None:
+    error = errors.NotFound("No.", reason="NOBODY", metadata={f"key{i}": "x " * 150 for i in range(40)})
+    status = to_status(error)
+    assert len(status.SerializeToString()) < 3500
+    assert from_rpc_error(over_the_wire(status)).reason == "NOBODY"
+
+
 def test_a_lone_surrogate_does_no_harm() -> None:
     assert to_status(errors.NotFound("file " + chr(0xDCFF))).message == "file ?"
 
