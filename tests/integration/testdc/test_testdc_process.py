@@ -64,6 +64,12 @@ async def _running(directory: Path, **extra: str) -> AsyncIterator[Centre]:
         await asyncio.wait_for(process.wait(), 10)
 
 
+def _saved_at(directory: Path) -> int:
+    """When the last snapshot was written; 0 before the first."""
+    state = directory / "state"
+    return state.stat().st_mtime_ns if state.exists() else 0
+
+
 def _client(facts: dict[str, str], session: str) -> Client:
     host, port = facts["testdc"].split(":")
 
@@ -151,10 +157,10 @@ async def test_a_restart_loses_nothing(tmp_path: Path, how: signal.Signals) -> N
         await client.start()
         await client.send_message("me", "**note**")
         await client.stop()
-        before = (tmp_path / "state").stat().st_mtime_ns
+        before = _saved_at(tmp_path)
         await dc.control.AddContact(pb.AddContactRequest(user_id=alice.user_id, contact_id=dead.user_id))
         async with asyncio.timeout(20):
-            while (tmp_path / "state").stat().st_mtime_ns == before:
+            while _saved_at(tmp_path) == before:
                 await asyncio.sleep(0.02)
         dc.process.send_signal(how)
         await dc.process.wait()
