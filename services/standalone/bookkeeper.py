@@ -5,10 +5,13 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from services.runtime.logs import get_logger
 from services.standalone.adapters.data_dir import DataDirLock
 from services.standalone.adapters.ready_file import ReadyFiles
 from services.standalone.ports import Observer
 from services.standalone.prepare import Prepared
+
+_log = get_logger("standalone.bookkeeper")
 
 
 class Bookkeeper:
@@ -38,18 +41,16 @@ class Bookkeeper:
     def launched(self, name: str, pid: int) -> None:
         self._launched[name] = pid
         self._announced.pop(name, None)
-        self._record()
+        self._write()
         self._console.launched(name, pid)
 
     def ready(self, name: str, info: Mapping[str, Any]) -> None:
         self._announced[name] = info
-        self._record()
-        self.ready_files.update(**self._changing())
+        self._write()
         self._console.ready(name, info)
 
     def died(self, name: str, how: str, delay: float, last_lines: Sequence[str]) -> None:
         self._forget(name)
-        self.ready_files.update(**self._changing())
         self._console.died(name, how, delay, last_lines)
 
     def stopping(self, name: str) -> None:
@@ -67,7 +68,15 @@ class Bookkeeper:
     def _forget(self, name: str) -> None:
         self._launched.pop(name, None)
         self._announced.pop(name, None)
-        self._record()
+        self._write()
+
+    def _write(self) -> None:
+        """A full disk is no reason to stop what runs."""
+        try:
+            self._record()
+            self.ready_files.update(**self._changing())
+        except OSError as error:
+            _log.warning("the record of processes cannot be written", error=error.strerror)
 
     def _record(self) -> None:
         """etcd is somebody else's child, so there are two processes for it."""

@@ -16,13 +16,20 @@ from services.standalone.domain.mode import Times
 _NAME_WIDTH = 10
 
 
+class _PatientTerminal(Terminal):
+    """Goes on without a word when nobody reads any more (`tgfleet up | head`, a closed window)."""
+
+    def on_broken_pipe(self) -> None:
+        self.quiet = True
+
+
 class Console:
     """Fulfils `ports.Observer` and says the rest of the story, too."""
 
     def __init__(self, terminal: Terminal | None = None, *, hints: bool = True) -> None:
         """`hints`: whether to print commands to paste."""
         self._hints = hints
-        self._terminal = terminal or Terminal(highlight=False)
+        self._terminal = terminal or _PatientTerminal(highlight=False)
         self._launched: dict[str, tuple[int, float]] = {}
 
     def begin(self, data: Path, times: Times, children: Sequence[str]) -> None:
@@ -65,7 +72,7 @@ class Console:
             return
         self._print("Paste into another terminal:\n")
         for line in paste_lines(gateway, token_file):
-            self._terminal.print(Text(f"  {line}", style="cyan"), soft_wrap=True)  # to be pasted in one piece
+            self._print(Text(f"  {line}", style="cyan"), soft_wrap=True)  # to be pasted in one piece
         self._print("\nCtrl-C stops everything cleanly; a second one hurries.")
 
     def will_stop(self, reason: str) -> None:
@@ -94,10 +101,14 @@ class Console:
 
     def _quote(self, lines: Sequence[str]) -> None:
         for line in lines:
-            self._terminal.print(Text(f"    | {line}", style="dim"), soft_wrap=True)
+            self._print(Text(f"    | {line}", style="dim"), soft_wrap=True)
 
-    def _print(self, what: Text | str) -> None:
-        self._terminal.print(what, markup=False)
+    def _print(self, what: Text | str, *, soft_wrap: bool = False) -> None:
+        in_one_line = soft_wrap or not self._terminal.is_terminal
+        try:
+            self._terminal.print(what, markup=False, soft_wrap=in_one_line)
+        except OSError:
+            self._terminal.quiet = True  # the terminal is gone; the fleet is not
 
 
 def paste_lines(gateway: str, token_file: Path) -> list[str]:

@@ -11,7 +11,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import psutil
 import pytest
@@ -22,10 +22,10 @@ ROOT = Path(__file__).parents[3]
 class Up:
     """A supervisor process on a data directory."""
 
-    def __init__(self, data: Path, argv: list[str], env: dict[str, str]) -> None:
+    def __init__(self, data: Path, argv: list[str], env: dict[str, str], *, unread: bool = False) -> None:
         self.data = data
         self.output = data.parent / f"{data.name}.output"
-        with self.output.open("ab") as out:
+        with _broken_pipe() if unread else self.output.open("ab") as out:
             self.process = subprocess.Popen(
                 argv, cwd=ROOT, env=env, stdout=out, stderr=out, stdin=subprocess.DEVNULL
             )
@@ -47,7 +47,7 @@ class Up:
 
     def said(self) -> str:
         """Everything printed so far."""
-        return self.output.read_text()
+        return self.output.read_text() if self.output.exists() else ""
 
     def diary(self) -> list[tuple[str, str, int]]:
         """What the stub children wrote: name, what they did, pid."""
@@ -66,6 +66,13 @@ class Up:
         """The supervisor and everything below it."""
         me = psutil.Process(self.process.pid)
         return [me, *me.children(recursive=True)]
+
+
+def _broken_pipe() -> IO[bytes]:
+    """A pipe that nobody reads from."""
+    read_end, write_end = os.pipe()
+    os.close(read_end)
+    return os.fdopen(write_end, "wb")
 
 
 def until(check: Callable[[], Any], within: float, what: Callable[[], str]) -> Any:
@@ -93,12 +100,18 @@ def up(tmp_path: Path) -> Iterator[Callable[..., Up]]:
     started: list[Up] = []
     seen: dict[int, psutil.Process] = {}
 
-    def start(*children: str, data: Path | None = None, argv: list[str] | None = None, **env: str) -> Up:
+    def start(
+        *children: str,
+        data: Path | None = None,
+        argv: list[str] | None = None,
+        unread: bool = False,
+        **env: str,
+    ) -> Up:
         where = data or tmp_path / "data"
         module = "services.standalone" if argv is not None else "tests.integration.standalone.stub_fleet"
         rest = [str(where), *children] if argv is None else ["--data", str(where), *argv]
         clean = {k: v for k, v in os.environ.items() if not k.startswith(("TGFLEET_", "USERBOT_"))}
-        one = Up(where, [sys.executable, "-m", module, *rest], {**clean, **env})
+        one = Up(where, [sys.executable, "-m", module, *rest], {**clean, **env}, unread=unread)
         started.append(one)
         return one
 

@@ -190,3 +190,12 @@ def test_secrets_are_made_once_and_private(up: Starts) -> None:
         assert stat.S_IMODE((second.data / name).stat().st_mode) == 0o600
     assert token not in second.said()
     assert json.loads((second.data / "ready.json").read_text())["supervisor"] == second.process.pid
+
+
+def test_the_fleet_goes_on_when_nobody_reads_what_it_says(up: Starts) -> None:
+    fleet = up("a:serve", unread=True)
+    before = fleet.pids()["a"]
+    os.kill(before, signal.SIGKILL)
+    until(lambda: fleet.pids().get("a", before) != before, 10, lambda: "it does not come back")
+    fleet.process.terminate()
+    assert fleet.ended() == 0
