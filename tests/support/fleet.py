@@ -1,7 +1,7 @@
 """A whole fleet of real processes for end-to-end tests and chaos: each can be killed, frozen, restarted.
 
-Shares no code with services.standalone or services.admin: it starts `python -m services.<name>` with settings in
-the environment, as Kubernetes would, and speaks the public gRPC interface. Everything listens on loopback.
+Shares no code with services.standalone or services.admin: it starts `python -m services.<name>` with settings
+in the environment, as Kubernetes would, and speaks the public gRPC interface. Everything listens on loopback.
 """
 
 from __future__ import annotations
@@ -39,11 +39,17 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def free_port() -> int:
-    """A loopback port that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A loopback port that nobody listens on now.
+
+    Below the range from which systems lend out client ports: one of those would be taken by some outgoing
+    connection before the service binds it.
+    """
+    while True:
+        port = 20_000 + secrets.randbelow(12_000)
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 def killable_etcd() -> Path:
