@@ -28,7 +28,14 @@ def output() -> Console:
 def show(what: RenderableType) -> None:
     """Prints a result."""
     console = output()
-    console.print(what, soft_wrap=isinstance(what, str | Text) and not console.is_terminal)
+    if console.is_terminal:
+        console.print(what)
+        return
+    with console.capture() as captured:
+        console.print(what, soft_wrap=isinstance(what, str | Text))
+    for line in captured.get().splitlines():
+        sys.stdout.write(line.rstrip() + "\n")  # tables pad their last column
+    sys.stdout.flush()
 
 
 def emit(line: str) -> None:

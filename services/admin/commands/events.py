@@ -7,6 +7,7 @@ import typer
 from rich.text import Text
 
 from services.admin.client import Gateway
+from services.admin.event_words import event_words
 from services.admin.failures import EXIT_FAILED
 from services.admin.humanise import printable
 from services.admin.options import AsJson, Labels, Names, read_labels
@@ -65,7 +66,7 @@ def event_line(event: event_pb2.Event) -> Text:
         "  ",
         (who, "bold"),
         "  " if who else "",
-        printable(event.detail),
+        printable(event_words(event)),
     )
     line.stylize(_STYLES.get(kind, ""), len(f"{when:%H:%M:%S}  {who}"))
     if kind in {"message_received", "message_answered"}:

@@ -42,6 +42,7 @@ class Cli:
     address: str
     log: Path
     home: Path
+    log_start: int
 
     def env(self, extra: Mapping[str, str] | None = None) -> dict[str, str]:
         mine = {"TGFLEET_GATEWAY": self.address, "TGFLEET_TOKEN": TOKEN, "HOME": str(self.home)}
@@ -74,8 +75,8 @@ class Cli:
         return _read_terminal(pid, terminal, until, then, time.monotonic() + seconds)
 
     def asked(self) -> str:
-        """What the fake gateway was asked, as JSON lines."""
-        return self.log.read_text()
+        """What the fake gateway was asked since the test began, as JSON lines."""
+        return self.log.read_bytes()[self.log_start :].decode()
 
 
 def _read_terminal(pid: int, terminal: int, until: str, then: bytes, deadline: float) -> tuple[int, str]:
@@ -101,29 +102,44 @@ def _read_terminal(pid: int, terminal: int, until: str, then: bytes, deadline: f
     return os.waitstatus_to_exitcode(status), shown.decode(errors="replace")
 
 
-@pytest.fixture
-def gateway(tmp_path: Path) -> Iterator[Callable[[str], Cli]]:
-    """Starts fake gateways by scenario."""
+@pytest.fixture(scope="session")
+def fake_gateways(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], tuple[str, Path]]]:
+    """Starts a fake gateway for each scenario once: its address, and its log."""
+    started: dict[str, tuple[str, Path]] = {}
+    folder = tmp_path_factory.mktemp("gateways")
     with ExitStack() as stack:
 
-        def start(scenario: str) -> Cli:
-            log = tmp_path / f"{scenario}.log"
-            process = subprocess.Popen(
-                [sys.executable, "-m", "tests.integration.admin.fake_gateway", scenario],
-                stdout=subprocess.PIPE,
-                stderr=log.open("wb"),
-                env=environment(),
-                cwd=ROOT,
-            )
-            stack.callback(process.wait, 10)
-            stack.callback(process.kill)
-            assert process.stdout is not None
-            stack.enter_context(process.stdout)
-            address = process.stdout.readline().decode().strip()
-            assert address, log.read_text()
-            return Cli(address, log, tmp_path)
+        def start(scenario: str) -> tuple[str, Path]:
+            if scenario not in started:
+                log = folder / f"{scenario}.log"
+                process = subprocess.Popen(
+                    [sys.executable, "-m", "tests.integration.admin.fake_gateway", scenario],
+                    stdout=subprocess.PIPE,
+                    stderr=stack.enter_context(log.open("ab")),
+                    env=environment(),
+                    cwd=ROOT,
+                )
+                stack.callback(process.wait, 10)
+                stack.callback(process.kill)
+                assert process.stdout is not None
+                stack.enter_context(process.stdout)
+                address = process.stdout.readline().decode().strip()
+                assert address, log.read_text()
+                started[scenario] = address, log
+            return started[scenario]
 
         yield start
+
+
+@pytest.fixture
+def gateway(fake_gateways: Callable[[str], tuple[str, Path]], tmp_path: Path) -> Callable[[str], Cli]:
+    """The command pointed at a fake gateway of a scenario, with a home of its own."""
+
+    def point_at(scenario: str) -> Cli:
+        address, log = fake_gateways(scenario)
+        return Cli(address, log, tmp_path, log.stat().st_size)
+
+    return point_at
 
 
 @pytest.fixture

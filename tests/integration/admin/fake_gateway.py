@@ -113,7 +113,7 @@ class Fleet(fleet_pb2_grpc.FleetServiceServicer):
         rows = results("good" if self.scenario in {"cut", "hang"} else self.scenario)
         for row in rows:
             yield answer(results=[row])
-            await asyncio.sleep(0.15 if self.scenario == "all" else 0)
+            await asyncio.sleep(0.03 if self.scenario == "all" else 0)
         if self.scenario == "cut":
             raise Unavailable("The gateway is stopping.", reason="SHUTTING_DOWN")
         if self.scenario == "hang":
