@@ -127,43 +127,49 @@ class _KeyWatch:
 
     auth_key_id: str
     open: dict[int, Record] = field(default_factory=dict)
-    """Open connections by id, with the record that bound the key to them."""
-    last_request: dict[int, Record] = field(default_factory=dict)
-    """The last request of every connection ever seen, closed ones included."""
-    overtaken: dict[int, Record] = field(default_factory=dict)
-    """Main connections after whose last request another main connection sent one: its request."""
+    """Open main connections by id, with the record that bound the key to them."""
+    last: dict[int, Record] = field(default_factory=dict)
+    """The last request of each of them."""
+    gone: Record | None = None
+    """The latest request of a main connection that has closed."""
 
     def see(self, record: Record) -> list[Violation]:
-        """Take in one record of this key."""
+        """Take in one record of this key; media connections do not matter."""
+        if record.media:
+            return []
         if record.kind is RecordKind.KEY_BOUND:
             self.open[record.connection_id] = record
         elif record.kind is RecordKind.CONNECTION_CLOSED:
-            self.open.pop(record.connection_id, None)
+            self._closed(record.connection_id)
         elif record.kind is RecordKind.CALL:
             return self._request(record)
         return []
 
+    def _closed(self, connection_id: int) -> None:
+        self.open.pop(connection_id, None)
+        last = self.last.pop(connection_id, None)
+        if last is not None and (self.gone is None or last.seq > self.gone.seq):
+            self.gone = last
+
     def _request(self, record: Record) -> list[Violation]:
-        mine = record.connection_id
-        found = [] if record.media else self._take_turn(record)
-        if mine not in self.last_request:
-            found += self._take_over(record)
-        self.last_request[mine] = record
+        before = self.last.get(record.connection_id)
+        found = self._take_over(record) if before is None else self._go_on(record, before)
+        self.last[record.connection_id] = record
         return found
 
-    def _take_turn(self, record: Record) -> list[Violation]:
-        """A request on a main connection: has somebody else spoken since its last one?"""
-        mine = record.connection_id
+    def _go_on(self, record: Record, before: Record) -> list[Violation]:
+        """A further request of a connection: has another one spoken since its last?"""
+        live = [last for last in self.last.values() if last.seq > before.seq]
+        since = live if self.gone is None or self.gone.seq < before.seq else [*live, self.gone]
         found = []
-        other = self.overtaken.pop(mine, None)
-        if other is not None:
-            seqs = (self.last_request[mine].seq, other.seq, record.seq)
+        if since:
+            other = max(since, key=lambda last: last.seq)
+            seqs = (before.seq, other.seq, record.seq)
             found.append(self._violation(ViolationKind.OVERLAP, _overlap(record, other), seqs, record))
-            if other.connection_id in self.open:
-                found.append(self._violation(ViolationKind.DUPLICATED, _turns(record, other), seqs, record))
-        for earlier, last in self.last_request.items():
-            if earlier != mine and not last.media:
-                self.overtaken[earlier] = record
+        if live:
+            other = max(live, key=lambda last: last.seq)
+            seqs = (before.seq, other.seq, record.seq)
+            found.append(self._violation(ViolationKind.DUPLICATED, _turns(record, other), seqs, record))
         return found
 
     def _take_over(self, record: Record) -> list[Violation]:
@@ -177,7 +183,7 @@ class _KeyWatch:
                 record,
             )
             for other, bound in self.open.items()
-            if other != record.connection_id and not bound.media and not record.media
+            if other != record.connection_id
         ]
 
     def _violation(

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from hypothesis import given
+from hypothesis import strategies as st
+
 from services.testdc.domain.journal import Outcome, Record, RecordKind, digest
 from services.testdc.domain.judge import ViolationKind, judge, lost, repeated
+from services.testdc.domain.keyuse import KeyUse
 
 KEY = "00112233445566aa"
 
@@ -147,3 +151,22 @@ def test_lost_messages_are_found() -> None:
     found = lost(records, "channel:1", {digest("a"): 1, digest("b"): 2, digest("c"): 1})
     assert len(found) == 2
     assert "1 of 2" in found[0].sentence
+
+
+@given(st.lists(st.tuples(st.sampled_from("ABC"), st.booleans()), max_size=20))
+def test_judge_and_data_centre_agree_on_telegrams_rule(steps: list[tuple[str, bool]]) -> None:
+    """The judge over records and the rule of the data centre share no code. True closes a link."""
+    use, story, caught, links = KeyUse(), Story(), 0, {}
+    for name, closes in steps:
+        if name not in links:
+            links[name] = len(story.records) + 1
+            story.opened(links[name])
+        if closes:
+            use.closed(links[name])
+            story.closed(links.pop(name))
+        else:
+            caught += use.request(links[name]) is not None
+            story.call(links[name])
+    verdict = judge(story.records)
+    assert len(verdict.duplicated) == caught
+    assert len(verdict.overlaps) >= caught
