@@ -6,7 +6,7 @@ well. Handlers just raise from `services.runtime.errors`. Facts of grpc.aio that
 * what escapes a handler reaches the client as `UNKNOWN: Unexpected <class>: message`, so nothing may escape;
 * `context.abort` raises, and exactly that exception object must come out again;
 * a stray CancelledError (an inner call's, not this call's) leaves the caller without any status;
-* a request that cannot be parsed and a response of the wrong type fail outside of the handler.
+* a request that cannot be parsed (malformed.py) and a response of the wrong type fail outside of the handler.
 
 Every error carries the request id in its trailing metadata; so does a success whose caller sent one (sending
 back ids that nobody asked for would cost a tenth of the rate).
@@ -20,12 +20,12 @@ from inspect import isasyncgenfunction
 from typing import Any, NoReturn, TypeAlias
 
 import grpc
-from google.protobuf.message import DecodeError
 from prometheus_client import Counter
 
 from services.runtime import metrics
-from services.runtime.errors import InvalidArgument, TgfleetError, Unimplemented
+from services.runtime.errors import TgfleetError, Unimplemented
 from services.runtime.logs import get_logger
+from services.runtime.malformed import Malformed, lenient, strict
 from services.runtime.request_id import (
     HEADER,
     accept_request_id,
@@ -43,13 +43,6 @@ _CODES: dict[int, grpc.StatusCode] = {code.value[0]: code for code in grpc.Statu
 Handler = Any  # grpc.RpcMethodHandler, whose stubs know only synchronous handlers
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 Behaviour = Callable[[Any, Context], Awaitable[Any]]
-
-
-class _Malformed:
-    """Stands in for a unary request whose bytes are no message of its type."""
-
-
-_MALFORMED = _Malformed()
 
 
 class ServerInterceptor(grpc.aio.ServerInterceptor):
@@ -93,18 +86,18 @@ def _wrap(method: str, handler: Handler) -> Handler:
     if handler.request_streaming and handler.response_streaming:
         guard = _Guard(method, _writing(handler.stream_stream))
         return grpc.stream_stream_rpc_method_handler(
-            guard.run, _strict(handler.request_deserializer), serialize
+            guard.run, strict(handler.request_deserializer), serialize
         )
     if handler.request_streaming:
         guard = _Guard(method, handler.stream_unary, serialize)
-        return grpc.stream_unary_rpc_method_handler(guard.run, _strict(handler.request_deserializer), None)
+        return grpc.stream_unary_rpc_method_handler(guard.run, strict(handler.request_deserializer), None)
     if handler.response_streaming:
         guard = _Guard(method, _writing(handler.unary_stream))
         return grpc.unary_stream_rpc_method_handler(
-            guard.run, _lenient(handler.request_deserializer), serialize
+            guard.run, lenient(handler.request_deserializer), serialize
         )
     guard = _Guard(method, handler.unary_unary, serialize)
-    return grpc.unary_unary_rpc_method_handler(guard.run, _lenient(handler.request_deserializer), None)
+    return grpc.unary_unary_rpc_method_handler(guard.run, lenient(handler.request_deserializer), None)
 
 
 def _writing(behaviour: Callable[[Any, Context], Any]) -> Behaviour:
@@ -141,8 +134,8 @@ class _Guard:
             context.set_trailing_metadata(((HEADER, request_id),))
         code = "CANCELLED"
         try:
-            if request is _MALFORMED:
-                await _abort(context, _malformed_request())
+            if isinstance(request, Malformed):
+                await _abort(context, request.error)
             response = await self._behaviour(request, context)
             if self._serialize is not None:
                 response = self._serialize(response)
@@ -201,42 +194,6 @@ def _is_own_cancellation() -> bool:
     """Whether this call's task was asked to stop, rather than something it awaited."""
     task = asyncio.current_task()
     return task is None or task.cancelling() > 0
-
-
-def _lenient(parse: Callable[[bytes], Any] | None) -> Callable[[bytes], Any] | None:
-    """A parser whose failure the guard reports: unary requests are parsed before it runs."""
-    if parse is None:
-        return None
-
-    def lenient(data: bytes) -> Any:
-        try:
-            return parse(data)
-        except (DecodeError, ValueError):
-            return _MALFORMED
-
-    return lenient
-
-
-def _strict(parse: Callable[[bytes], Any] | None) -> Callable[[bytes], Any] | None:
-    """A parser that raises our error: streamed requests are parsed while the handler reads them."""
-    if parse is None:
-        return None
-
-    def strict(data: bytes) -> Any:
-        try:
-            return parse(data)
-        except (DecodeError, ValueError) as error:
-            raise _malformed_request() from error
-
-    return strict
-
-
-def _malformed_request() -> InvalidArgument:
-    return InvalidArgument(
-        "The request is no valid message of this method's type; text fields must be UTF-8.",
-        field="request",
-        reason="MALFORMED_REQUEST",
-    )
 
 
 async def _unknown_method(_request: Any, _context: Context) -> None:

@@ -148,9 +148,16 @@ async def test_an_answer_of_the_wrong_type_is_our_mistake(running: Running) -> N
 @pytest.mark.parametrize(
     ("kind", "streams"), [("One", False), ("Watch", False), ("Collect", True), ("Chat", True)]
 )
-@pytest.mark.parametrize("garbage", [b"\x0a\x02\xff\xfe", b"\xff\xff\xff\xff", b"\x0a\x7fshort"])
+@pytest.mark.parametrize(
+    ("garbage", "field", "reason"),
+    [
+        (b"\x0a\x02\xff\xfe", "value", "NOT_UTF8"),
+        (b"\xff\xff\xff\xff", "request", "MALFORMED_REQUEST"),
+        (b"\x0a\x7fshort", "request", "MALFORMED_REQUEST"),
+    ],
+)
 async def test_bytes_that_are_no_message_are_an_invalid_argument(
-    running: Running, kind: str, streams: bool, garbage: bytes
+    running: Running, kind: str, streams: bool, garbage: bytes, field: str, reason: str
 ) -> None:
     path = f"/{SERVICE}/{kind}"
     if streams:
@@ -159,8 +166,8 @@ async def test_bytes_that_are_no_message_are_an_invalid_argument(
         call = running.channel.unary_unary(path)(garbage, timeout=5)
     with pytest.raises(errors.InvalidArgument) as caught, translated_errors():
         await call
-    assert caught.value.reason == "MALFORMED_REQUEST"
-    assert caught.value.field == "request"
+    assert caught.value.reason == reason
+    assert caught.value.field == field
 
 
 @pytest.mark.parametrize("path", ["/tgfleet.echo.v1.EchoService/Nope", "/nothing.Here/AtAll"])
