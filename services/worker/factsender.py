@@ -11,6 +11,7 @@ from services.runtime.logs import get_logger
 from services.runtime.tasks import backoff
 from services.worker.domain.facts import Fact, FactKind, FactQueue
 from services.worker.domain.picture import Token
+from services.worker.metrics import FACTS_WAITING
 from services.worker.ports import Registry
 
 _log = get_logger("worker.facts")
@@ -37,6 +38,7 @@ class FactSender:
     def put(self, account_id: str, token: Token | None, kind: FactKind) -> None:
         """Queues a fact that was seen now."""
         self._queue.put(Fact(str(uuid.uuid4()), account_id, self._clock.wall(), token, kind))
+        FACTS_WAITING.set(len(self._queue))
         self._empty.clear()
         self._wake.set()
 
@@ -69,5 +71,6 @@ class FactSender:
                 _log.warning("facts are not acknowledged", reason=error.reason, count=len(self._queue))
                 return False
             self._queue.acknowledge(batch)
+            FACTS_WAITING.set(len(self._queue))
         self._empty.set()
         return True

@@ -13,6 +13,7 @@ from services.runtime.errors import TgfleetError
 from services.runtime.logs import get_logger
 from services.worker.domain import fence
 from services.worker.gate import Gate
+from services.worker.metrics import LEASES_LOST
 from services.worker.ports import Held, NewLease, Registry
 
 _log = get_logger("worker.leases")
@@ -134,6 +135,7 @@ class LeaseKeeper:
         if lease.lost:
             return
         lease.lost = True
+        LEASES_LOST.inc()
         _log.error("lease lost, its sessions are stopped", lease_id=lease.lease_id, detail=why)
         for gate in list(lease.gates):
             gate.close()

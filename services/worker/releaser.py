@@ -13,6 +13,7 @@ from services.runtime.errors import TgfleetError
 from services.runtime.logs import get_logger
 from services.runtime.tasks import backoff
 from services.worker.leases import Lease, LeaseKeeper
+from services.worker.metrics import RELEASES_WAITING
 from services.worker.ports import Registry, Release
 
 _log = get_logger("worker.releaser")
@@ -49,6 +50,7 @@ class Releaser:
         """Queues a release; the future says whether the registry freed (or settled) the session."""
         pending = _Pending(release, lease, self._clock.monotonic())
         self._pending.append(pending)
+        RELEASES_WAITING.inc()
         self._wake.set()
         return pending.done
 
@@ -91,6 +93,7 @@ class Releaser:
 
     def _settle(self, pending: _Pending, *, freed: bool) -> None:
         self._pending.remove(pending)
+        RELEASES_WAITING.dec()
         if pending.lease is not None:
             pending.lease.sessions -= 1
         if not pending.done.done():

@@ -18,10 +18,10 @@ from services.worker.chat.desk import ChatDesk
 from services.worker.closing import close_link, give_back
 from services.worker.connecting import Refusal
 from services.worker.domain.counts import Counter
-from services.worker.domain.facts import FloodWaited, LinkLost, SessionDied, SessionRan
+from services.worker.domain.facts import FloodWaited, SessionDied, SessionRan
 from services.worker.domain.orders import SessionConfig, StartOne
 from services.worker.domain.outcomes import Ending, Outcome, Reason
-from services.worker.domain.picture import Disconnected, SessionChanged, SessionReport, Waiting
+from services.worker.domain.picture import SessionChanged, SessionReport, Waiting
 from services.worker.domain.rates import AnswerRates
 from services.worker.domain.states import Machine, SessionState
 from services.worker.domain.telegram import (
@@ -35,6 +35,8 @@ from services.worker.domain.telegram import (
 )
 from services.worker.domain.verdict import link_sentence, of_refusal
 from services.worker.domain.waits import CONNECTING_METHODS
+from services.worker.linklog import LinkLog
+from services.worker.metrics import SESSIONS, STARTS
 from services.worker.ports import SessionFileError, TelegramClient, Wanted
 from services.worker.session import Session
 from services.worker.teller import SessionTeller
@@ -60,7 +62,7 @@ class Supervisor:
         self._teller = SessionTeller(self.session, tools, self._on_refused)
         self._client: TelegramClient | None = None
         self._desk: ChatDesk | None = None
-        self._up_since: float | None = None
+        self._links = LinkLog(self.session, self._teller, tools.clock)
         self._stable: asyncio.TimerHandle | None = None
         self._end: asyncio.Future[Ending | Stopped] = asyncio.get_running_loop().create_future()
 
@@ -97,6 +99,7 @@ class Supervisor:
 
     async def run(self) -> None:
         """Until the session is closed and given back."""
+        SESSIONS.labels(SessionState.STARTING).inc()
         self._teller.tell()
         life = asyncio.create_task(self._live(), name=f"session {self.session.account_id}")
         try:
@@ -198,30 +201,26 @@ class Supervisor:
         """Telegram answered for the user."""
         first = self.session.machine.state is SessionState.STARTING
         self.session.user_id = self.session.chat.own_id = me.user_id
-        self._up_since = self._tools.clock.monotonic()
+        self._links.up()
         self._move(SessionState.RUNNING)
         self._switch_desk()
         if first:
+            STARTS.labels("STARTED", "").inc()
             self._teller.remember(SessionRan(me.user_id, stable=False))
             self._stable = asyncio.get_running_loop().call_later(
                 self._tools.limits.stable_after, self._teller.remember, SessionRan(me.user_id, stable=True)
             )
 
     async def _reconnect(self, client: TelegramClient, lost: LinkDown) -> Me | Refusal:
-        uptime = self._uptime()
-        down_since = self._tools.clock.monotonic()
-        self._up_since = None
         detail = link_sentence(lost.cause)
         self._move(SessionState.RECONNECTING, detail=f"{detail} The link is being made anew.")
-        self._teller.happen(detail, Disconnected(lost.cause, uptime, None, reconnected=False))
+        self._links.lost(lost.cause)
         await client.close()
         me = await self._tools.connector.again(client, self.session.user_id, lost)
         if isinstance(me, Refusal):
-            self._teller.remember(LinkLost(lost.cause, uptime, None, reconnected=False))
+            self._links.given_up()
             return me
-        downtime = self._tools.clock.monotonic() - down_since
-        self._teller.remember(LinkLost(lost.cause, uptime, downtime, reconnected=True))
-        self._teller.happen("The link is back.", Disconnected(lost.cause, uptime, downtime, reconnected=True))
+        self._links.back()
         await self._recover(client)
         return me
 
@@ -277,31 +276,23 @@ class Supervisor:
         if self._desk is not None:
             await self._desk.close()
         clean = await close_link(self._client, session.granted, last_ping=stopped)
-        self._note_last_link(LinkCause.STOPPED if stopped else LinkCause.FENCED)
+        self._links.closed(LinkCause.STOPPED)
         if stopped and clean and session.user_id:
             self._teller.remember(SessionRan(session.user_id, stable=True))
         session.released = await give_back(self._tools, session, clean=clean)
         if isinstance(end, Ending):
             session.ending = end
+            if session.machine.state is SessionState.STARTING:
+                STARTS.labels(end.outcome, end.reason).inc()
             self._move(SessionState.FAILED, end.reason, end.detail)
         else:
             self._move(SessionState.STOPPED)
 
-    def _note_last_link(self, cause: LinkCause) -> None:
-        """A link that ended by a stop or fence, not by itself; one that did was recorded when it did."""
-        if self._up_since is None:
-            return
-        fenced = self.session.granted is not None and self.session.granted.lease.lost
-        cause = LinkCause.FENCED if fenced else cause
-        uptime = self._uptime()
-        self._teller.remember(LinkLost(cause, uptime, None, reconnected=False))
-        self._teller.happen(link_sentence(cause), Disconnected(cause, uptime, None, reconnected=False))
-
-    def _uptime(self) -> float:
-        return 0.0 if self._up_since is None else self._tools.clock.monotonic() - self._up_since
-
     def _move(self, to: SessionState, reason: Reason = Reason.UNSPECIFIED, detail: str = "") -> None:
+        SESSIONS.labels(self.session.machine.state).dec()
         self.session.move(to, self._tools.clock.wall(), reason, detail)
+        if not self.session.machine.ended:
+            SESSIONS.labels(to).inc()
         self._teller.tell()
         self._teller.happen(detail or f"The session is {to}.", SessionChanged(to, reason))
 

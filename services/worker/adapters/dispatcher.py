@@ -8,7 +8,7 @@ import grpc
 
 from services.runtime.calls import open_call, translated_errors
 from services.runtime.errors import Unavailable
-from services.worker import wire
+from services.worker import wire_scheduler as wire
 from services.worker.domain.orders import Order
 from services.worker.domain.picture import Happening, Picture, SessionFile, SessionReport
 from services.worker.ports import Attachment

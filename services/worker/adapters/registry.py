@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import grpc
 
 from services.runtime.calls import unary
-from services.worker import wire
+from services.worker import wire_registry as wire
 from services.worker.domain.facts import Fact
 from services.worker.ports import Acquired, Held, Release, Wanted
 from tgfleet.registry.v1 import registry_pb2, registry_pb2_grpc

@@ -9,23 +9,22 @@ import asyncio
 import functools
 import logging
 import random
-from collections.abc import Awaitable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
-from pyrogram import Client, raw
+from pyrogram import raw
 from pyrogram.crypto import rsa
-from pyrogram.errors import RPCError
 
 from services.runtime.clock import Clock
+from services.worker.adapters.telegram_client import CALL_LIMIT, FleetClient, UpdateSink, within
 from services.worker.adapters.telegram_connection import GatedConnection
-from services.worker.adapters.telegram_errors import keep_library_from_writing, method_name, translate
+from services.worker.adapters.telegram_errors import keep_library_from_writing, method_name
 from services.worker.adapters.telegram_route import Route, parse_proxy
 from services.worker.adapters.telegram_rsa import load_rsa_key
 from services.worker.adapters.telegram_session import WatchedSession
 from services.worker.adapters.telegram_storage import MemoryStorage
-from services.worker.adapters.telegram_updates import sent_message_id, to_message
+from services.worker.adapters.telegram_updates import sent_message_id
 from services.worker.domain.telegram import (
     Credentials,
     IncomingMessage,
@@ -37,12 +36,6 @@ from services.worker.domain.telegram import (
 )
 from services.worker.gate import Gate
 from services.worker.ports import MessageHandler
-
-Answer = TypeVar("Answer")
-
-_CALL_LIMIT = 15.0
-_PATIENCE = 1.0
-"""Seconds beyond a call's own limit before it is cancelled from outside."""
 
 _BAD_MESSAGE = "BAD_MSG_NOTIFICATION"
 
@@ -58,46 +51,6 @@ class TelegramConfig:
     keepalive: float = 10.0
     """Seconds between pings of the link itself, and the time each may take: a half-open link is seen within
     twice this."""
-
-
-class _Updates:
-    """Stands where the library expects its dispatcher: no tasks, no parsing into high-level objects, no
-    cache."""
-
-    def __init__(self, on_message: MessageHandler) -> None:
-        self.updates_queue = self
-        self._on_message = on_message
-
-    def put_nowait(self, packet: tuple[Any, dict[int, Any], dict[int, Any]]) -> None:
-        """The library hands over an update with the users and chats that came with it."""
-        message = to_message(*packet)
-        if message is not None:
-            self._on_message(message)
-
-
-class FleetClient(Client):  # type: ignore[misc]  # the library has no types
-    """The library's client, which must never ask a person or wait out a flood."""
-
-    async def authorize(self) -> Any:
-        """Prompts on stdin in the stock client."""
-        raise LinkDown(LinkCause.NOT_ALLOWED, "This session is not logged in.")
-
-    async def invoke(self, query: Any, *_given: Any, **_more: Any) -> Any:
-        """Every call of the library itself: once, without sleeping, whatever it asked for."""
-        return await _within(_CALL_LIMIT, method_name(query), self._send(query))
-
-    async def handle_updates(self, updates: Any) -> None:
-        """The stock client only logs that there are too many missed updates to send."""
-        if isinstance(updates, raw.types.UpdatesTooLong):
-            await self.recover_gaps()
-        else:
-            await super().handle_updates(updates)
-
-    async def _send(self, query: Any) -> Any:
-        result = await self.session.send(query, timeout=_CALL_LIMIT)
-        await self.fetch_peers(getattr(result, "users", []))
-        await self.fetch_peers(getattr(result, "chats", []))
-        return result
 
 
 class KurigramClients:
@@ -136,7 +89,7 @@ class KurigramClient:
         self._gate = gate
         self._credentials = credentials
         self._through = parse_proxy(credentials.proxy)
-        self._updates = _Updates(on_message)
+        self._updates = UpdateSink(on_message)
         self._api_id = credentials.api_id or config.api_id
         self._storage = MemoryStorage(credentials, self._api_id)
         self._connections: list[GatedConnection] = []
@@ -169,10 +122,10 @@ class KurigramClient:
         )
         self._client, self._session = client, session
         client.session, client.is_connected = session, True
-        await _within(None, "initConnection", session.start())
+        await within(None, "initConnection", session.start())
         self._assert_routed()
-        await self._call(raw.functions.updates.GetState(), _CALL_LIMIT)
-        users = await self._call(raw.functions.users.GetUsers(id=[raw.types.InputUserSelf()]), _CALL_LIMIT)
+        await self._call(raw.functions.updates.GetState(), CALL_LIMIT)
+        users = await self._call(raw.functions.users.GetUsers(id=[raw.types.InputUserSelf()]), CALL_LIMIT)
         if not users or not isinstance(users[0], raw.types.User):
             raise Refused(401, "AUTH_KEY_UNREGISTERED", "users.getUsers")
         await self._storage.user_id(users[0].id)
@@ -222,7 +175,7 @@ class KurigramClient:
     async def ping(self, limit: float) -> None:
         """See the port."""
         session = self._up()
-        await _within(limit, "ping", session.ping(limit))
+        await within(limit, "ping", session.ping(limit))
 
     async def probe(self, limit: float) -> None:
         """See the port."""
@@ -232,7 +185,7 @@ class KurigramClient:
         """See the port."""
         self._up()
         if self._client is not None:
-            await _within(limit, "updates.getDifference", self._client.recover_gaps())
+            await within(limit, "updates.getDifference", self._client.recover_gaps())
 
     async def reply(self, message: IncomingMessage, text: str, limit: float) -> int:
         """See the port."""
@@ -285,20 +238,7 @@ class KurigramClient:
     async def _call(self, query: Any, limit: float) -> Any:
         session = self._up()
         name = method_name(query)
-        result = await _within(limit, name, session.send(query, timeout=limit))
+        result = await within(limit, name, session.send(query, timeout=limit))
         if isinstance(result, raw.types.BadMsgNotification):
             raise Refused(result.error_code, _BAD_MESSAGE, name)
         return result
-
-
-async def _within(limit: float | None, method: str, call: Awaitable[Answer]) -> Answer:
-    """The call, with its errors translated and its time bounded. Raises Refused, LinkDown or Fenced."""
-    try:
-        async with asyncio.timeout(None if limit is None else limit + _PATIENCE):
-            return await call
-    except RPCError as error:
-        raise translate(error, method) from error
-    except TimeoutError as error:
-        raise LinkDown(LinkCause.NO_ANSWER, method) from error
-    except OSError as error:
-        raise LinkDown(LinkCause.LINK_CLOSED, type(error).__name__) from error

@@ -23,6 +23,7 @@ from services.worker.domain.rates import AnswerRates
 from services.worker.domain.telegram import Fenced, IncomingMessage, LinkDown, Refused
 from services.worker.domain.verdict import of_refusal
 from services.worker.domain.waits import SENDING_METHODS, Waits
+from services.worker.metrics import MESSAGES
 
 _log = get_logger("worker.chat")
 
@@ -185,11 +186,13 @@ class ChatDesk:
         day = day_of(self._clock.wall(), self._account.time_zone)
         count = self._counter.received(day)
         self._teller.remember(ChatCounts(count.day, count.received, count.answered))
+        MESSAGES.labels("received").inc()
         kind = MessageReceived(message.chat_id, message.message_id, message.sender_id, message.text)
         self._teller.happen("A message arrived.", kind)
 
     def _count_answered(self, message: IncomingMessage, answer_id: int, text: str) -> None:
         count = self._counter.answered(day_of(self._clock.wall(), self._account.time_zone))
         self._teller.remember(ChatCounts(count.day, count.received, count.answered))
+        MESSAGES.labels("answered").inc()
         kind = MessageAnswered(message.chat_id, answer_id, message.message_id, text)
         self._teller.happen("The message was answered.", kind)

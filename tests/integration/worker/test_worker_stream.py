@@ -27,7 +27,8 @@ def write_session_file(path: Path, account: Account) -> None:
     with sqlite3.connect(path) as database:
         database.execute(
             "CREATE TABLE sessions (dc_id INTEGER PRIMARY KEY, server_address TEXT, port INTEGER,"
-            "CREATE TABLE sessions (dc_id INTEGER PRIMARY KEY, server_address TEXT, port INTEGER,"
+            " api_id INTEGER, test_mode INTEGER, auth_key BLOB, date INTEGER NOT NULL, user_id INTEGER,"
+            " is_bot INTEGER)"
         )
         row = (account.dc_id, "149.154.167.51", 443, 12345, 0, account.auth_key, 0, account.user_id, 0)
         database.execute("INSERT INTO sessions VALUES (?,?,?,?,?,?,?,?,?)", row)
