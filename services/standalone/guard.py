@@ -8,6 +8,7 @@ tgfleet beside the lifeline.
 """
 
 import ctypes
+import os
 import signal
 import subprocess
 import sys
@@ -29,7 +30,7 @@ _TERMINATED_LIMIT = 3.0
 
 
 def main(argv: list[str]) -> int:
-    """Runs until etcd is gone; 0 when that was asked for, else 1."""
+    """Runs until etcd is gone; 0 when that was asked for, else 1, or the signal that killed etcd."""
     options = _parse(argv)
     asked = threading.Event()
     fds = tuple(options.keep_fd)
@@ -47,8 +48,13 @@ def main(argv: list[str]) -> int:
         watch_lifeline(end)
         if _wait_until_healthy(options.listen, process):
             announce_ready({"service": "etcd", "listen": options.listen, "pid": process.pid})
-        process.wait()
-    return 0 if asked.is_set() else 1
+        code = process.wait()
+    if asked.is_set():
+        return 0
+    if code < 0:  # die as etcd did, so that the supervisor can say so
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        os.kill(os.getpid(), -code)
+    return 1
 
 
 def _parse(argv: list[str]) -> Namespace:
