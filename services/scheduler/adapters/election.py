@@ -13,6 +13,7 @@ from services.runtime.errors import Unavailable
 from services.runtime.logs import get_logger
 from services.runtime.tasks import cancel_and_wait
 from services.scheduler.adapters.etcd import EtcdClient, LeaseGoneError, rpc_pb2
+from services.scheduler.signals import wait_until
 
 _log = get_logger("scheduler.election")
 
@@ -94,7 +95,9 @@ class EtcdLeadership:
         return not self._over.is_set()
 
     async def lost(self) -> None:
-        await self._over.wait()
+        while self.valid():
+            left = self._ttl * (1 - _MARGIN) - self._clock.elapsed(self._sent)
+            await wait_until(self._over, left)
 
     async def resign(self) -> None:
         self._over.set()

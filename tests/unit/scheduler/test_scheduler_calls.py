@@ -279,4 +279,6 @@ def test_an_older_word_of_the_registry_does_not_take_a_wish_back() -> None:
     assert stopped(stage.feed(e.AccountsChanged([stale], revision=stage.revision - 1))) == {}
     assert stage.entry("a").spec.wanted_running
     stage.revision += 1
-    assert stopped(stage.feed(e.AccountsChanged([accounts("a")[0]], revision=stage.revision))) == {"w1": ["a"]}
+    assert stopped(stage.feed(e.AccountsChanged([accounts("a")[0]], revision=stage.revision))) == {
+        "w1": ["a"]
+    }

@@ -117,9 +117,7 @@ def test_an_end_of_an_earlier_start_does_not_end_the_present_one() -> None:
     old = stage.entry("a").command_id
     again = stage.start_all("a")
     assert stage.entry("a").command_id != old
-    stage.report(
-        "w1", Report("a", SessionState.STOPPED, None, old, Outcome.FAILED, Reason.CONNECT_TIMEOUT)
-    )
+    stage.report("w1", Report("a", SessionState.STOPPED, None, old, Outcome.FAILED, Reason.CONNECT_TIMEOUT))
     assert outcomes(again) == {}
 
 

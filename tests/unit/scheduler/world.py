@@ -180,11 +180,7 @@ class World:
         for account_id in worker.starting:
             self.outstanding[account_id].add((worker.worker_id, worker.attachment))
         sessions = [*worker.sessions.values(), *starting]
-        self.feed(
-            e.WorkerHello(
-                worker.worker_id, str(worker.incarnation), worker.attachment, 100, sessions
-            )
-        )
+        self.feed(e.WorkerHello(worker.worker_id, str(worker.incarnation), worker.attachment, 100, sessions))
 
     def drop_stream(self, worker: SimWorker) -> None:
         attachment, worker.attachment = worker.attachment, 0
