@@ -1,0 +1,2 @@
+"""Fakes of the worker's ports. They pass the same contract suite as the real ones, and work in virtual
+time."""
