@@ -165,12 +165,12 @@ async def test_after_a_short_outage_the_channel_is_back_at_once() -> None:
     again = await start("after", listen=server.address)
     started = time.monotonic()
     assert await ask(stub) == "after"
-    assert time.monotonic() - started < 0.7
+    assert time.monotonic() - started < 0.9
     await channel.close()
     await again.stop()
 
 
-async def test_after_an_outage_the_channel_is_back_within_two_and_a_half_seconds() -> None:
+async def test_after_an_outage_the_channel_is_back_within_four_seconds() -> None:
     server = await start("before")
     channel = open_channel(str(server.address), retries=False)
     stub = EchoStub(channel)
@@ -182,7 +182,7 @@ async def test_after_an_outage_the_channel_is_back_within_two_and_a_half_seconds
     again = await start("after", listen=server.address)
     started = time.monotonic()
     assert await ask(stub) == "after"
-    assert time.monotonic() - started < 2.5
+    assert time.monotonic() - started < 4
     await channel.close()
     await again.stop()
 
