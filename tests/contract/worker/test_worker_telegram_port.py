@@ -80,15 +80,15 @@ class FakeBench:
 
     def write(self, text: str) -> None:
         message = IncomingMessage(
-            self.friend_id,
-            ChatKind.PRIVATE,
-            7,
-            self.friend_id,
-            False,
-            False,
-            datetime.now(UTC),
-            text,
-            "Friend",
+            chat_id=self.friend_id,
+            chat_kind=ChatKind.PRIVATE,
+            message_id=7,
+            sender_id=self.friend_id,
+            sender_is_bot=False,
+            sender_is_contact=False,
+            sent_at=datetime.now(UTC),
+            text=text,
+            first_name="Friend",
         )
         self.telegram.deliver(self.KEY, message)
 
