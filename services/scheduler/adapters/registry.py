@@ -50,9 +50,8 @@ class RegistryClient:
     async def watch(self) -> AsyncIterator[WatchBegan | AccountsChanged]:
         async with open_call(self._stub.WatchAccounts, registry_pb2.WatchAccountsRequest()) as call:
             yield await _snapshot(call)
-            async for message in call:
-                yield _change(message)
-            raise Unavailable("The registry ended the watch of accounts.", reason="WATCH_ENDED")
+            while True:  # not `async for`: grpc.aio allows no mixture of iterating and reading
+                yield _change(await _read(call))
 
 
 async def _snapshot(call: _Watch) -> WatchBegan:
