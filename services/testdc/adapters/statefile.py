@@ -40,6 +40,7 @@ class StateFile:
     """Writes snapshots of what `take` returns, as often as `changed` says."""
 
     def __init__(self, path: Path, take: Callable[[], Snapshot], changes: Callable[[], int]) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
         self._path = path
         self._take = take
         self._changes = changes
