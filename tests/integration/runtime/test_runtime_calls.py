@@ -122,8 +122,12 @@ async def test_a_handler_may_abort_by_itself(running: Running, kind: str) -> Non
         await context.abort(grpc.StatusCode.DATA_LOSS, "by hand")
 
     running.echo.on_call = abort
-    with structlog.testing.capture_logs() as logs, pytest.raises(grpc.aio.AioRpcError) as caught:
-        await call_all(running.stub, kind, "x")
+    with structlog.testing.capture_logs() as logs:
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await call_all(running.stub, kind, "x")
+        async with asyncio.timeout(5):
+            while not logs:  # the server writes its line after the answer is out
+                await asyncio.sleep(0.01)
     assert caught.value.code() is grpc.StatusCode.DATA_LOSS
     assert caught.value.details() == "by hand"
     assert [(line["log_level"], line["code"]) for line in logs] == [("info", "DATA_LOSS")]
