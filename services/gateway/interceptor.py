@@ -10,7 +10,6 @@ import grpc
 
 from services.gateway.domain.roles import is_open
 from services.gateway.handlers.authentication import Authenticator, current_session
-from services.runtime.errors import TgfleetError
 from services.runtime.request_id import accept_request_id, set_request_id
 
 Handler = Any  # grpc.RpcMethodHandler, whose stubs know only synchronous handlers
@@ -36,12 +35,12 @@ class AuthenticationInterceptor(grpc.aio.ServerInterceptor):
         values = [str(value) for key, value in metadata or () if key == "authorization"]
         try:
             current_session.set(await self._authenticator.admit(method, values))
-        except TgfleetError as error:
+        except Exception as error:  # noqa: BLE001 - raised again where the runtime translates it
             return _refusal(error)
         return handler
 
 
-def _refusal(error: TgfleetError) -> Handler:
+def _refusal(error: Exception) -> Handler:
     async def refuse(_request: Any, _context: object) -> NoReturn:
         raise error
 

@@ -10,9 +10,22 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from services.gateway.domain.roles import REQUIRED_ROLES, Role
-from tests.integration.gateway.conftest import Stage
-from tests.integration.gateway.fakes import ADMIN, OPERATOR, VIEWER, bearer, error_info, serve_registry
-from tgfleet.gateway.v1 import account_pb2, fleet_pb2, token_pb2
+from services.gateway.handlers.authentication import Authenticator
+from services.gateway.interceptor import AuthenticationInterceptor
+from services.runtime.clock import SystemClock
+from services.runtime.server import ServiceServer
+from tests.integration.gateway.conftest import LOOPBACK, Stage
+from tests.integration.gateway.fakes import (
+    ADMIN,
+    OPERATOR,
+    VIEWER,
+    bearer,
+    error_info,
+    quick_life,
+    serve_registry,
+)
+from tests.support.errors import refusal
+from tgfleet.gateway.v1 import account_pb2, fleet_pb2, token_pb2, token_pb2_grpc
 
 SERVICES = [
     service
@@ -163,5 +176,25 @@ async def test_malformed_text_is_invalid_argument(stage: Stage) -> None:
     )
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await send(b"\x0a\x02\xff\xfe", metadata=bearer(VIEWER))
-    assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
-    assert error_info(caught.value).reason == "MALFORMED_REQUEST"
+    said = refusal(caught.value)
+    assert (said.code, said.reason, said.fields) == ("INVALID_ARGUMENT", "NOT_UTF8", ("account_id",))
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await send(b"\xff\xff\xff", metadata=bearer(VIEWER))
+    assert refusal(caught.value).code == "INVALID_ARGUMENT"
+
+
+async def test_a_fault_while_authenticating_leaks_nothing() -> None:
+    class Broken:
+        async def verify(self, secret: str) -> Any:
+            raise RuntimeError(f"cannot look up {secret} in table tokens")
+
+    interceptor = AuthenticationInterceptor(Authenticator(Broken(), SystemClock()))
+    server = ServiceServer("gateway", LOOPBACK, quick_life(), interceptors=(interceptor,))
+    server.add(token_pb2_grpc.add_TokenServiceServicer_to_server, token_pb2_grpc.TokenServiceServicer())
+    async with server, grpc.aio.insecure_channel(str(server.address)) as channel:
+        stub = token_pb2_grpc.TokenServiceStub(channel)
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await stub.ListTokens(token_pb2.ListTokensRequest(), metadata=bearer(ADMIN), timeout=10)
+    assert caught.value.code() is grpc.StatusCode.INTERNAL
+    assert "table" not in str(caught.value)
+    assert "incident" in error_info(caught.value).metadata
