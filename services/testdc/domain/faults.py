@@ -227,5 +227,5 @@ def _flood(fault: Fault, now: float) -> Plan | None:
     if now >= fault.until:
         fault.spent = True
         return None
-    left = max(1, ceil(fault.until - now))
+    left = min(max(1, ceil(fault.until - now)), fault.seconds)  # (now + 600) - now may be a little above 600
     return Plan(error=flood_wait(left), wait=left)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import pickle
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from services.testdc.domain.afterwards import delete, read
 from services.testdc.domain.boxes import Page
@@ -77,6 +79,13 @@ def test_a_flood_wait_begins_at_the_first_call_and_ends() -> None:
     assert book.on_call(SUBJECT, names, now=120.5).wait == 10
     assert book.on_call(SUBJECT, names, now=130).error is None
     assert book.on_call(SUBJECT, names, now=131).error is None
+
+
+@given(st.floats(min_value=0, max_value=1e9), st.integers(min_value=1, max_value=86_400))
+def test_a_wait_is_never_longer_than_told(now: float, seconds: int) -> None:
+    book = FaultBook()
+    book.set(Fault(FaultKind.FLOOD_WAIT, seconds=seconds))
+    assert book.on_call(SUBJECT, ("users.getUsers",), now).wait == seconds
 
 
 def test_a_counted_fault_is_used_up() -> None:
