@@ -5,12 +5,14 @@ and not by a class of a library.
 """
 
 import io
+import re
 from typing import Any
 
 from pyrogram.errors import RPCError, rpc_error
 
 from services.worker.domain.telegram import Refused
 
+_UNLISTED = re.compile(r"\[(-?\d+) (.*)\]", re.DOTALL)
 _WRAPPER_METHODS = {"InvokeWithLayer": "initConnection", "InitConnection": "initConnection"}
 
 
@@ -38,13 +40,9 @@ def translate(error: RPCError, method: str) -> Refused:
     if error.ID is not None:
         number = error.value if isinstance(error.value, int) else None
         return Refused(code, str(error.ID), method, number)
-    return Refused(code, _unlisted_name(error, code), method)
-
-
-def _unlisted_name(error: RPCError, code: int) -> str:
-    """The library puts errors that it does not list into the value, as `[420 SOME_NEW_WAIT]`."""
-    text = str(error.value or "").strip("[]")
-    return text.removeprefix(f"{code} ").removeprefix(f"{-code} ") or "UNKNOWN"
+    # What the library does not list, it puts into the value: `[420 SOME_NEW_WAIT]`.
+    found = _UNLISTED.fullmatch(str(error.value or ""))
+    return Refused(int(found[1]), found[2], method) if found else Refused(code, "UNKNOWN", method)
 
 
 def method_name(query: Any) -> str:
