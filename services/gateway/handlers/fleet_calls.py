@@ -27,7 +27,9 @@ _log = get_logger("gateway.fleet_calls")
 _RETRY_FIRST = 0.05
 _RETRY_MOST = 1.0
 _NAMES_TIMEOUT = 0.5
-"""Seconds to find the names of accounts that no scheduler answered for; the caller's deadline is near."""
+_NAMES_SHARE = 0.05
+"""Seconds, and share of the call's time, to find the names of accounts that no scheduler answered for: half
+of what is left until the caller's deadline (`seconds_for_call`)."""
 
 _OUTCOMES = {number: name.removeprefix("OUTCOME_") for name, number in result_pb2.Outcome.items()}
 
@@ -52,6 +54,7 @@ class FleetCallRun:
         self._loop = asyncio.get_running_loop()
         self._started = self._loop.time()
         self._end = self._started + seconds
+        self._names_within = min(_NAMES_TIMEOUT, seconds * _NAMES_SHARE)
 
     async def results(self) -> AsyncGenerator[Results, None]:
         """Batches of results as they come, each account once. Raises what the scheduler says of the request
@@ -63,15 +66,14 @@ class FleetCallRun:
                     async for batch in batches:
                         attempt = 0
                         yield batch
-            except DeadlineExceeded:
-                break
             except NotFound:
                 if not self._ledger.is_selected:
                     raise
                 for batch in await self._deleted():
                     yield batch
             except TgfleetError as error:
-                if not is_leader_lost(error):
+                # Of a call that ran out of time before ours did, the same holds as of a lost one.
+                if not (is_leader_lost(error) or isinstance(error, DeadlineExceeded)):
                     raise
                 _log.info("leader lost, asking again", reason=error.reason, owed=len(self._ledger.owed))
             attempt += 1
@@ -121,7 +123,7 @@ class FleetCallRun:
 
     async def _deleted(self) -> Iterator[Results]:
         """A scheduler does not know some of the owed accounts any more: results for those that are gone."""
-        names = await self._names(max(_NAMES_TIMEOUT, self._left() / 4))
+        names = await self._names(max(self._names_within, self._left() / 4))
         gone = [account for account in self._ledger.owed if names is not None and account not in names]
         return _batches(self._admitted(map(self._gone, gone)))
 
@@ -135,7 +137,7 @@ class FleetCallRun:
                 metadata={"request_id": self._call.request_id},
             )
         owed = self._ledger.owed
-        names = (await self._names(_NAMES_TIMEOUT) or {}) if owed else {}
+        names = (await self._names(self._names_within) or {}) if owed else {}
         return _batches(
             self._admitted(self._still_starting(account, names.get(account, "")) for account in owed)
         )

@@ -9,7 +9,15 @@ import pytest
 
 from services.gateway.handlers.fleet_calls import FleetCallRun
 from services.gateway.ports import FleetAnswer, FleetCall, FleetCallKind
-from services.runtime.errors import Aborted, Internal, InvalidArgument, NotFound, TgfleetError, Unavailable
+from services.runtime.errors import (
+    Aborted,
+    DeadlineExceeded,
+    Internal,
+    InvalidArgument,
+    NotFound,
+    TgfleetError,
+    Unavailable,
+)
 from tgfleet.gateway.v1 import result_pb2
 
 pytestmark = [pytest.mark.looptime(start=1000), pytest.mark.asyncio]
@@ -128,6 +136,13 @@ async def test_at_the_end_of_the_time_the_rest_is_still_starting() -> None:
     assert (rest.outcome, rest.reason) == (result_pb2.OUTCOME_WAITING, result_pb2.REASON_STILL_STARTING)
     assert dict(summary.by_outcome) == {"STARTED": 1, "WAITING": 1}
     assert summary.elapsed.ToSeconds() == 9
+
+
+async def test_a_scheduler_that_runs_out_of_time_before_the_call_does_is_asked_again() -> None:
+    late = DeadlineExceeded("The registry did not answer the scheduler.")
+    schedulers = Schedulers(script(late), script(selected("a"), started("a")))
+    results, _ = await collect(schedulers)
+    assert [r.account_id for r in results] == ["a"]
 
 
 async def test_names_that_cannot_be_found_do_not_cost_results() -> None:
