@@ -12,6 +12,7 @@ from services.runtime.lifecycle import Lifecycle
 from services.runtime.logs import get_logger
 from services.runtime.process import run
 from services.runtime.server import ServiceServer
+from services.runtime.tasks import cancel_and_wait
 from services.scheduler.adapters.database import StillInUseError, check_url, open_database
 from services.scheduler.adapters.election import EtcdElection
 from services.scheduler.adapters.etcd import EtcdClient
@@ -33,6 +34,7 @@ _log = get_logger("scheduler")
 
 _DATABASE_POLL = 0.2
 _PAUSE_AFTER_TERM = 0.2
+_TERM_END_LIMIT = 8.0
 _ETCD_TIMEOUT_SHARE = 0.2  # of the leader's time to live
 
 
@@ -44,8 +46,8 @@ async def main(settings: Settings, life: Lifecycle) -> None:
     server = ServiceServer(
         "scheduler", settings.scheduler_listen, life, reflection_enabled=settings.reflection
     )
-    server.add(add_SchedulerServiceServicer_to_server, SchedulerServicer(seat, life.stopping))
-    server.add(add_DispatcherServiceServicer_to_server, DispatcherServicer(seat, life.stopping))
+    server.add(add_SchedulerServiceServicer_to_server, SchedulerServicer(seat))
+    server.add(add_DispatcherServiceServicer_to_server, DispatcherServicer(seat))
     await server.set_serving(serving=False)
 
     channel = open_channel(settings.registry_endpoints)
@@ -64,11 +66,24 @@ async def main(settings: Settings, life: Lifecycle) -> None:
         holder=holder,
         on_serving=server.set_serving,
     )
-    reigning = life.tasks.spawn(_reign_again_and_again(election, reign), name="reign")
-    life.on_stop(lambda: _end(reigning), name="end the term")
+    reigning = life.tasks.spawn(_reign_until(life.stopping, election, reign), name="reign")
+    life.on_stop(lambda: asyncio.wait({reigning}), name="end the term")
     life.on_stop(election.close)
     life.on_stop(channel.close)
     await server.serve()
+
+
+async def _reign_until(stopping: asyncio.Event, election: Election, reign: Reign) -> None:
+    """Leads whenever elected. Lets go at the very beginning of a stop: a leader whose workers are being cut off must
+    not take that for their death."""
+    work = asyncio.create_task(_reign_again_and_again(election, reign), name="elections and terms")
+    stop = asyncio.create_task(stopping.wait(), name="stopping")
+    try:
+        await asyncio.wait({work, stop}, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        await cancel_and_wait(work, stop, limit=_TERM_END_LIMIT)
+    if not work.cancelled():
+        work.result()
 
 
 async def _reign_again_and_again(election: Election, reign: Reign) -> None:
@@ -90,11 +105,6 @@ async def _open_store(url: str, leadership: Leadership) -> Store:
                 told = True
                 _log.warning("waiting for the leader before to let go of the database")
             await asyncio.sleep(_DATABASE_POLL)
-
-
-async def _end(task: asyncio.Task[None]) -> None:
-    task.cancel()
-    await asyncio.wait({task})
 
 
 def _rules(settings: Settings) -> Rules:

@@ -29,9 +29,8 @@ _OWN_EVENTS = frozenset({"session_changed", "worker_changed", "events_lost"})
 class DispatcherServicer(scheduler_pb2_grpc.DispatcherServiceServicer):
     """What workers connect to."""
 
-    def __init__(self, seat: Seat, stopping: asyncio.Event) -> None:
+    def __init__(self, seat: Seat) -> None:
         self._seat = seat
-        self._stopping = stopping
 
     async def AttachWorker(  # noqa: N802 - gRPC's name
         self,
@@ -43,18 +42,13 @@ class DispatcherServicer(scheduler_pb2_grpc.DispatcherServiceServicer):
         stream = leader.driver.streams.open(hello.worker_id)
         stream.send(wire.welcome(leader.term, leader.core.fleet.rules.heartbeat))
         reader = asyncio.create_task(_read(leader, stream, hello, request_iterator), name="worker reader")
-        stopper = asyncio.create_task(self._end_when_stopping(stream), name="worker stream end")
         try:
             while True:
                 yield await stream.next()
         finally:
             leader.driver.tell(e.StreamLost(hello.worker_id, stream.attachment))
             leader.driver.streams.close(stream)
-            await cancel_and_wait(reader, stopper)
-
-    async def _end_when_stopping(self, stream: WorkerStream) -> None:
-        await self._stopping.wait()
-        stream.end(Unavailable("This scheduler is stopping.", reason="STOPPING"))
+            await cancel_and_wait(reader)
 
 
 async def _first(requests: AsyncIterator[scheduler_pb2.AttachWorkerRequest]) -> worker_pb2.Hello:

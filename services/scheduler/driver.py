@@ -124,11 +124,15 @@ class Driver:
             c.SetWanted: self._outgoing.set_wanted,
             c.ReportCrashes: self._outgoing.report_crashes,
             c.RememberWorker: self._outgoing.remember,
-            c.PublishSession: lambda command: self._bus.publish(wire.session_event(command)),
+            c.PublishSession: self._publish_session,
             c.PublishWorker: lambda command: self._bus.publish(wire.worker_event(command)),
             c.CallProgressed: lambda command: self.signals.changed(command.key),
             c.DrainProgressed: lambda command: self.signals.changed(drain_signal(command.worker_id)),
         }
+
+    def _publish_session(self, command: c.PublishSession) -> None:
+        if self._bus.watched:
+            self._bus.publish(wire.session_event(command))
 
     def _to_worker(self, command: c.WorkerCommand) -> None:
         stream = self.streams.get(command.attachment)

@@ -67,6 +67,11 @@ class EventBus:
         """Idempotent."""
         self._watchers.discard(watcher)
 
+    @property
+    def watched(self) -> bool:
+        """Whether anybody watches: if not, events need not be made."""
+        return bool(self._watchers)
+
     def publish(self, event: event_pb2.Event) -> None:
         """Hands the event to everybody who wants it. Never waits."""
         for watcher in self._watchers:

@@ -100,11 +100,10 @@ def _out_of_time(leader: Leader, call: FleetCall, missing: set[str]) -> list[lis
     rest = []
     for account_id in sorted(missing):
         entry = leader.core.fleet.accounts.get(account_id)
-        pending = call.pending.get(account_id)
-        if entry is None or pending is None:
+        if entry is None:
             verdict, name = deleted(), ""
         else:
-            verdict, name = results.rest_of(call.kind, entry, pending), entry.spec.name
+            verdict, name = results.rest_of(call, entry), entry.spec.name
         rest.append(CallResult(account_id, name, verdict, leader.core.fleet.now - call.started))
     return [rest[start : start + MAX_BATCH] for start in range(0, len(rest), MAX_BATCH)]
 

@@ -1,15 +1,14 @@
 """SchedulerService: protobuf to handlers and back, nothing else."""
 
-import asyncio
 import base64
 import binascii
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
 
 import grpc
 
 from services.runtime.calls import remaining
-from services.runtime.errors import InvalidArgument, NotFound, TgfleetError, Unavailable
+from services.runtime.errors import InvalidArgument, NotFound
 from services.scheduler import handlers, wire
 from services.scheduler.domain import views
 from services.scheduler.domain.accounts import Entry
@@ -30,9 +29,8 @@ _MAX_WAIT_FOR = 3600.0
 class SchedulerServicer(scheduler_pb2_grpc.SchedulerServiceServicer):
     """What the gateway asks of the leading scheduler."""
 
-    def __init__(self, seat: Seat, stopping: asyncio.Event) -> None:
+    def __init__(self, seat: Seat) -> None:
         self._seat = seat
-        self._stopping = stopping
 
     async def RunFleetCall(
         self, request: scheduler_pb2.RunFleetCallRequest, context: Context
@@ -102,18 +100,12 @@ class SchedulerServicer(scheduler_pb2_grpc.SchedulerServiceServicer):
     ) -> AsyncIterator[scheduler_pb2.WatchEventsResponse]:
         leader = self._seat.require()
         watcher = leader.bus.watch(_wants(leader, request.request))
-        stopped = asyncio.create_task(self._end_when_stopping(watcher.end), name="watch end")
         try:
             yield _events([])
             while True:
                 yield _events(await watcher.next())
         finally:
-            stopped.cancel()
             leader.bus.leave(watcher)
-
-    async def _end_when_stopping(self, end: Callable[[TgfleetError], None]) -> None:
-        await self._stopping.wait()
-        end(Unavailable("This scheduler is stopping.", reason="STOPPING"))
 
 
 def _fleet_call(

@@ -64,6 +64,11 @@ class Entry:
     calls: list["FleetCall"] = field(default_factory=list)
 
     @property
+    def active(self) -> bool:
+        """Whether a worker was told to run it, and not told to stop."""
+        return self.phase is Phase.UP or self.phase is Phase.STARTING
+
+    @property
     def account_id(self) -> str:
         """The registry's id."""
         return self.spec.account_id

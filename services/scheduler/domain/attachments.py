@@ -41,8 +41,11 @@ def hello(fleet: Fleet, event: e.WorkerHello) -> None:
     if worker.attached:
         detail = "The worker made another stream."
         fleet.outbox.first(c.CloseStream(worker.worker_id, worker.attachment, detail))
-    if worker.incarnation != event.incarnation and worker.presence is not Presence.LOST:
-        _give_up(fleet, worker)
+    if worker.incarnation != event.incarnation:
+        if worker.presence is not Presence.LOST:
+            _give_up(fleet, worker)
+        _report_crash(fleet, worker)
+    worker.suspects = []  # the same process is back: it was only out of reach
     _attach(fleet, worker, event)
     seen = set()
     for report in event.sessions:
@@ -173,7 +176,8 @@ def _give_up(fleet: Fleet, worker: Worker) -> None:
     orphans = list(worker.entries.values())
     if orphans:
         _publish(fleet, worker, "OFFLINE", f"Worker {worker.worker_id} is gone with {len(orphans)} accounts.")
-    _report_crashes(fleet, worker, orphans)
+    worker.suspects = _young(fleet, orphans)
+    fleet.timers.set(fleet.now + fleet.rules.lease_settle, "crash", worker.worker_id, worker.attachment)
     for entry in orphans:
         _orphaned(fleet, entry, worker)
     worker.drain_moved = 0
@@ -198,16 +202,25 @@ def _orphaned(fleet: Fleet, entry: Entry, worker: Worker) -> None:
     pursuit.afresh(fleet, entry)
 
 
-def _report_crashes(fleet: Fleet, worker: Worker, orphans: list[Entry]) -> None:
+def _young(fleet: Fleet, orphans: list[Entry]) -> list[str]:
     """Accounts that were starting, or had run for a short time only: one of them may have brought the worker down."""
-    young = [
+    return [
         entry.account_id
         for entry in orphans
-        if entry.phase in {Phase.STARTING, Phase.UP}
-        and fleet.now - entry.active_since < fleet.rules.crash_window
+        if entry.active and fleet.now - entry.active_since < fleet.rules.crash_window
     ]
-    if young:
-        fleet.outbox.add(c.ReportCrashes(worker.worker_id, worker.incarnation, young, fleet.wall))
+
+
+def crash_due(fleet: Fleet, worker: Worker, attachment: int) -> None:
+    """The process has not come back until its leases are gone for certain: it crashed."""
+    if worker.attachment == attachment:
+        _report_crash(fleet, worker)
+
+
+def _report_crash(fleet: Fleet, worker: Worker) -> None:
+    suspects, worker.suspects = worker.suspects, []
+    if suspects:
+        fleet.outbox.add(c.ReportCrashes(worker.worker_id, worker.incarnation, suspects, fleet.wall))
 
 
 def _silence(fleet: Fleet) -> float:

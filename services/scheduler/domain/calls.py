@@ -2,6 +2,7 @@
 gets exactly one result in a call.
 """
 
+from collections import deque
 from dataclasses import dataclass, field
 from enum import Enum
 
@@ -41,12 +42,14 @@ class FleetCall:
     pending: dict[str, Pending] = field(default_factory=dict)
     results: list[CallResult] = field(default_factory=list)
     answered: set[str] = field(default_factory=set)
-    opened: bool = False  # every selected account is in `pending` or `answered`
+    backlog: deque[str] = field(default_factory=deque)  # selected, not looked at yet
+    chosen: set[str] = field(default_factory=set)  # all of `selected`
+    deciding: bool = False
     finished: float | None = None
 
     def knows(self, account_id: str) -> bool:
         """Whether the account is part of the call."""
-        return account_id in self.answered or account_id in self.pending
+        return account_id in self.chosen
 
 
 def call_key(kind: CallKind, request_id: str) -> str:

@@ -175,10 +175,12 @@ TIMERS: dict[str, Callable[[Fleet, Timer], None]] = {
     "pace": lambda _fleet, _timer: None,  # `take` pumps anyway
     "silence": _on_worker(attachments.silence_due),
     "give_up": _on_worker(attachments.give_up_due),
+    "crash": _on_worker(attachments.crash_due),
     "leaving_over": _on_worker(attachments.leaving_over),
     "drain_deadline": _on_worker(lambda fleet, worker, _stamp: drains.deadline_due(fleet, worker)),
     "warm": lambda fleet, _timer: attachments.end_warm_up(fleet),
     "users": lambda fleet, _timer: registrywatch.users_due(fleet),
+    "call_more": _on_call(fleetcalls.go_on),
     "call_deadline": _on_call(fleetcalls.deadline_due),
     "call_waited": _on_call(_waited),
     "call_forgotten": _on_call(fleetcalls.forget),

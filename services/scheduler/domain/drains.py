@@ -56,7 +56,7 @@ def move_off(fleet: Fleet, worker: Worker) -> None:
         if entry.phase is Phase.QUEUED:
             pursuit.release(fleet, entry)
             pursuit.pursue(fleet, entry)
-        elif entry.phase in {Phase.STARTING, Phase.UP} and placement.movable(fleet, entry, moving):
+        elif entry.active and placement.movable(fleet, entry, moving):
             pursuit.stop(fleet, entry)
             moving += 1
 
@@ -68,7 +68,7 @@ def deadline_due(fleet: Fleet, worker: Worker) -> None:
     worker.drain_deadline = None
     fleet.outbox.drain_progressed(worker)
     for entry in list(worker.entries.values()):
-        if entry.phase in {Phase.STARTING, Phase.UP}:
+        if entry.active:
             pursuit.stop(fleet, entry)
 
 

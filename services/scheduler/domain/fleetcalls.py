@@ -10,6 +10,8 @@ from services.scheduler.domain.calls import FleetCall, Pending, Stage, call_key
 from services.scheduler.domain.fleet import Fleet, SavingBatch
 from services.scheduler.domain.model import CallKind, Outcome, SessionState, Verdict
 
+_MOMENT = 1e-6  # seconds: later than now, but before anything else
+
 # What each call wishes: (running, chatting).
 _WISHES: dict[CallKind, tuple[bool | None, bool | None]] = {
     CallKind.START_ALL: (True, None),
@@ -34,11 +36,17 @@ def call_started(fleet: Fleet, event: e.CallStarted) -> None:
     new = [account_id for account_id in dict.fromkeys(event.account_ids) if not call.knows(account_id)]
     if new:
         call.finished = None
-        call.opened = False
         call.selected.extend(new)
-        _decide_all(fleet, call, new)
-        call.opened = True
+        call.chosen.update(new)
+        call.backlog.extend(new)
+        _decide_some(fleet, call, fleet.rules.first_slice)
     _extend(fleet, call, event)
+    results.finish_if_done(fleet, call)
+
+
+def go_on(fleet: Fleet, call: FleetCall) -> None:
+    """The next slice of a large call."""
+    _decide_some(fleet, call, fleet.rules.next_slices)
     results.finish_if_done(fleet, call)
 
 
@@ -82,9 +90,9 @@ def reconsider(fleet: Fleet, entry: Entry) -> None:
         if call.pending[entry.account_id].stage is Stage.UNDECIDED:
             entry.calls.remove(call)
             del call.pending[entry.account_id]
-            call.opened = False
+            call.deciding = True
             saves = _decide(fleet, call, entry)
-            call.opened = True
+            call.deciding = False
             if saves:
                 _save(fleet, call, [entry])
             results.finish_if_done(fleet, call)
@@ -115,16 +123,22 @@ def _extend(fleet: Fleet, call: FleetCall, event: e.CallStarted) -> None:
     fleet.outbox.progressed(call)
 
 
-def _decide_all(fleet: Fleet, call: FleetCall, account_ids: list[str]) -> None:
+def _decide_some(fleet: Fleet, call: FleetCall, limit: int) -> None:
+    """Decides a slice of the accounts; the rest a moment later, so that the first results need not wait for the last."""
     saves = []
-    for account_id in account_ids:
+    call.deciding = True
+    for _ in range(min(limit, len(call.backlog))):
+        account_id = call.backlog.popleft()
         entry = fleet.accounts.get(account_id)
         if entry is None:
             results.give_unknown(fleet, call, account_id, "", gone(call.kind))
         elif _decide(fleet, call, entry):
             saves.append(entry)
+    call.deciding = False
     if saves:
         _save(fleet, call, saves)
+    if call.backlog:
+        fleet.timers.set(fleet.now + _MOMENT, "call_more", call.key)
 
 
 def _decide(fleet: Fleet, call: FleetCall, entry: Entry) -> bool:

@@ -67,10 +67,14 @@ class SessionState(Enum):
     FAILED = 6
 
 
-UP_STATES = frozenset(
-    {SessionState.STARTING, SessionState.RUNNING, SessionState.RECONNECTING, SessionState.STOPPING}
+UP_STATES = (
+    SessionState.RUNNING,
+    SessionState.STARTING,
+    SessionState.RECONNECTING,
+    SessionState.STOPPING,
 )
-"""States in which a worker has, or is about to have or to close, a client for the session."""
+"""States in which a worker has, or is about to have or to close, a client for the session. A tuple: looking through four
+members by identity is faster than hashing an enum member, and this is asked for every report."""
 
 
 class Location(Enum):
@@ -238,3 +242,5 @@ class Rules:
     keep_finished_calls: float = 60.0
     fleet_users_delay: float = 0.5
     max_per_command: int = 500
+    first_slice: int = 128  # accounts of a large call that are decided at once
+    next_slices: int = 1000

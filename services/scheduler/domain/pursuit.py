@@ -22,7 +22,7 @@ def pursue(fleet: Fleet, entry: Entry) -> None:
         if not entry.wants_to_run():
             release(fleet, entry)
             results.nothing_ran(fleet, entry)
-    elif entry.phase in {Phase.STARTING, Phase.UP}:
+    elif entry.active:
         if not entry.wants_to_run():
             stop(fleet, entry)
         elif entry.phase is Phase.UP:

@@ -63,7 +63,7 @@ def _deleted(fleet: Fleet, account_id: str) -> None:
     _note_user(fleet, entry.spec.user_id, 0)
     for call in list(entry.calls):
         results.give(fleet, call, entry, fleetcalls.gone(call.kind))
-    if entry.phase in {Phase.STARTING, Phase.UP}:
+    if entry.active:
         worker = fleet.workers.get(entry.worker_id)
         if worker is not None and worker.attached:
             fleet.outbox.stop(worker, account_id)
@@ -77,7 +77,7 @@ def _why_ended(entry: Entry) -> Verdict:
 
 def _configure(fleet: Fleet, entry: Entry) -> None:
     worker = fleet.workers.get(entry.worker_id)
-    if entry.phase in {Phase.STARTING, Phase.UP} and worker is not None and worker.attached:
+    if entry.active and worker is not None and worker.attached:
         fleet.outbox.configure(worker, entry.account_id, entry.spec.config)
 
 

@@ -78,7 +78,7 @@ def _running(fleet: Fleet, entry: Entry, report: Report, *, hello: bool) -> None
 def _in_between(fleet: Fleet, entry: Entry, worker: Worker, report: Report, *, hello: bool) -> None:
     _observe(fleet, entry, report)
     if report.state is SessionState.STOPPING:
-        if entry.phase in {Phase.UP, Phase.STARTING}:
+        if entry.active:
             _note_leaving(fleet, worker, report)
             entry.move(Phase.STOPPING)
     elif entry.phase is Phase.STOPPING:

@@ -8,7 +8,7 @@ from services.scheduler.domain.calls import FleetCall, Pending, Stage
 from services.scheduler.domain.fleet import Fleet
 from services.scheduler.domain.model import CallKind, CallResult, Outcome, SessionState, Verdict
 
-_CHAT_KINDS = frozenset({CallKind.START_CHAT, CallKind.STOP_CHAT})
+_CHAT_KINDS = (CallKind.START_CHAT, CallKind.STOP_CHAT)
 
 
 def give(fleet: Fleet, call: FleetCall, entry: Entry, verdict: Verdict) -> None:
@@ -30,7 +30,7 @@ def give_unknown(fleet: Fleet, call: FleetCall, account_id: str, name: str, verd
 
 def finish_if_done(fleet: Fleet, call: FleetCall) -> None:
     """Ends a call whose accounts all have their result; it is remembered for a while, for callers that come back."""
-    if call.opened and not call.pending and call.finished is None:
+    if not call.backlog and not call.pending and not call.deciding and call.finished is None:
         call.finished = fleet.now
         fleet.outbox.progressed(call)
         fleet.timers.set(fleet.now + fleet.rules.keep_finished_calls, "call_forgotten", call.key)
@@ -112,18 +112,21 @@ def wish_ended(fleet: Fleet, entry: Entry, verdict: Verdict) -> None:
 
 def out_of_time(fleet: Fleet, call: FleetCall) -> None:
     """The call's deadline: everybody who has no result gets what is known."""
-    for account_id, pending in list(call.pending.items()):
+    for account_id in [*call.backlog, *call.pending]:
         entry = fleet.accounts.get(account_id)
         if entry is None:
-            call.pending.pop(account_id, None)
             give_unknown(fleet, call, account_id, "", sentences.deleted())
         else:
-            give(fleet, call, entry, rest_of(call.kind, entry, pending))
+            give(fleet, call, entry, rest_of(call, entry))
+    call.backlog.clear()
+    finish_if_done(fleet, call)
 
 
-def rest_of(kind: CallKind, entry: Entry, pending: Pending) -> Verdict:
+def rest_of(call: FleetCall, entry: Entry) -> Verdict:
     """What a caller is told whose time is up."""
-    return pending.held or sentences.still_starting(kind, entry.worker_id)
+    pending = call.pending.get(entry.account_id)
+    held = pending.held if pending is not None else None
+    return held or sentences.still_starting(call.kind, entry.worker_id)
 
 
 def waited_enough(fleet: Fleet, call: FleetCall) -> None:
@@ -136,7 +139,8 @@ def waited_enough(fleet: Fleet, call: FleetCall) -> None:
 
 def is_up(entry: Entry) -> bool:
     """Whether a worker said that the account runs, with a link that answers or is being made anew."""
-    return entry.phase is Phase.UP and entry.state in {SessionState.RUNNING, SessionState.RECONNECTING}
+    running = entry.state is SessionState.RUNNING or entry.state is SessionState.RECONNECTING
+    return entry.phase is Phase.UP and running
 
 
 def asking_call(entry: Entry) -> str:

@@ -37,6 +37,7 @@ class Worker:
     heard_at: float = 0.0  # by `now`
     seen_wall: float = 0.0  # the same as time of day
     away_since: float = 0.0
+    suspects: list[str] = field(default_factory=list)  # accounts that were there when it was given up
     drain_deadline: float | None = None
     drain_moved: int = 0
     version: int = 0

@@ -14,7 +14,7 @@ from services.scheduler.domain.model import (
     Reason,
     Rules,
 )
-from tests.unit.scheduler.stage import RULES, WALL, Stage, accounts, only, outcomes, started
+from tests.unit.scheduler.stage import WALL, Stage, accounts, only, outcomes, started
 
 
 def file_account(**fields: object) -> AccountSpec:
@@ -226,6 +226,17 @@ def test_the_fleet_wide_start_rate_is_kept() -> None:
 def test_many_accounts_go_out_in_few_commands() -> None:
     stage = Stage(accounts(*(f"a{i}" for i in range(1200))))
     stage.attach("w1", capacity=2000)
-    stage.start_all()
-    assert [len(s.sessions) for s in only(c.StartSessions, stage.commands)] == [500, 500, 200]
-    assert RULES.max_per_command == 500
+    call = stage.start_all()
+    assert len(call.selected) == 1200
+    assert call.finished is None
+    stage.pass_time(0.001)
+    # A first slice for an early first result, then slices of 1,000 in commands of up to 500.
+    assert [len(s.sessions) for s in only(c.StartSessions, stage.commands)] == [128, 500, 500, 72]
+
+
+def test_a_large_call_that_runs_out_of_time_answers_everybody_all_the_same() -> None:
+    stage = Stage(accounts(*(f"a{i}" for i in range(1200))))
+    call = stage.start_all(within=0.0)
+    stage.pass_time(0.001)
+    assert len(outcomes(call)) == 1200
+    assert call.finished is not None

@@ -100,8 +100,21 @@ def test_accounts_that_ran_for_long_are_no_suspects_of_a_crash() -> None:
     stage.pass_time(700)
     stage.up("w1", "young")
     stage.lose_stream("w1")
-    crashes = only(c.ReportCrashes, stage.pass_time(31))
+    crashes = only(c.ReportCrashes, stage.pass_time(61))
     assert [crash.account_ids for crash in crashes] == [["young"]]
+
+
+def test_a_process_that_was_only_out_of_reach_did_not_crash() -> None:
+    stage = Stage(accounts("a"))
+    stage.attach("w1")
+    stage.up("w1", "a")
+    token = stage.entry("a").token
+    stage.lose_stream("w1")
+    stage.pass_time(40)
+    stage.attach("w1", sessions=[stage.running("a", token)])
+    assert stage.entry("a").worker_id == "w1"
+    stage.pass_time(100)
+    assert only(c.ReportCrashes, stage.commands) == []
 
 
 def test_a_silent_worker_is_cut_off_after_three_periods() -> None:
