@@ -6,6 +6,7 @@ Exit code 0 if every outcome was the expected one, 1 if not, 130 after Ctrl-C.
 import asyncio
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -98,6 +99,7 @@ async def give_tour(fleet: Fleet, screen: Screen) -> list[str]:
 def main() -> int:
     """The exit code of the process."""
     began = time.monotonic()
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     screen = Screen()
     screen.title("tgfleet demo: a whole fleet on this machine, against a Telegram data centre of its own")
     with tempfile.TemporaryDirectory(prefix="tgfleet-demo-") as directory, Lifeline() as lifeline:

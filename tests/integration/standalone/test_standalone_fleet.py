@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from services.standalone.adapters.gateway import GatewayClient
@@ -20,7 +21,7 @@ from services.standalone.demo import checks
 from services.standalone.demo.control import Control
 from services.standalone.demo.samples import SAMPLES
 from services.testdc.embed import Account, NewAccount, TestDataCentre
-from tests.integration.standalone.conftest import ROOT, Up, gone
+from tests.integration.standalone.conftest import ROOT, Up, gone, until
 from tgfleet.gateway.v1 import fleet_pb2, result_pb2
 
 Starts = Callable[..., Up]
@@ -151,7 +152,7 @@ async def test_the_account_of_a_single_account_set_up_is_served_alone(up: Starts
             assert set(status) == {"userbot"}
             assert status["userbot"].state == fleet_pb2.SESSION_STATE_RUNNING, fleet.said()
             served = await on_gateway(fleet, lambda gateway: gateway.account("userbot"))
-            assert served.user_id == account.user_id
+            assert served.auth_key_id == account.auth_key_id
             family = fleet.family()
             assert not any(session in " ".join(process.cmdline()) for process in family)
             fleet.process.terminate()
@@ -179,3 +180,18 @@ def test_the_tour_of_make_demo_ends_well(tmp_path: Path) -> None:
     assert "Every outcome was the expected one" in tour.stdout
     assert not list(tmp_path.iterdir()), "the demo leaves nothing behind"
     assert time.monotonic() - began < 120
+
+
+def test_a_tour_that_is_told_to_stop_takes_its_fleet_along(tmp_path: Path) -> None:
+    environ = {**os.environ, "TMPDIR": str(tmp_path)}
+    with (tmp_path.parent / "tour.output").open("wb") as out:
+        tour = subprocess.Popen(
+            [sys.executable, "-m", "services.standalone.demo"], cwd=ROOT, env=environ, stdout=out
+        )
+    me = psutil.Process(tour.pid)
+    until(lambda: len(me.children(recursive=True)) >= 3, 20, lambda: "the fleet does not start")
+    family = me.children(recursive=True)
+    tour.terminate()
+    assert tour.wait(30) == 128 + signal.SIGTERM
+    gone(family, within=1)
+    assert not list(tmp_path.iterdir())
