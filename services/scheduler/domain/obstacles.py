@@ -99,7 +99,5 @@ def first_obstacle(fleet: Fleet, entry: Entry, filters: tuple[Filter, ...] = ALL
 
 
 def skipped(fleet: Fleet, entry: Entry) -> Verdict | None:
-    """Why a person's wish to start the account is refused. Unlike the fleet's own one probe, it cannot enter a quarantine."""
-    if entry.spec.block_reason is Reason.QUARANTINED and entry.spec.enabled and not entry.deleted:
-        return sentences.quarantined(entry.spec)
+    """Why a person's wish to start the account is refused before it is even recorded."""
     return first_obstacle(fleet, entry, SKIPPING)

@@ -65,7 +65,8 @@ def _running(fleet: Fleet, entry: Entry, report: Report, *, hello: bool) -> None
         _observe(fleet, entry, report)  # crossed the stop command on its way
         return
     _observe(fleet, entry, report)
-    entry.command_id = report.command_id
+    if was_starting:
+        entry.command_id = report.command_id  # a running session also answers SetChat under that one's id
     entry.move(Phase.UP)
     entry.verdict = None
     entry.forget_attempts()
@@ -105,6 +106,8 @@ def _ended(fleet: Fleet, entry: Entry, worker: Worker, report: Report) -> None:
         return  # an end before the start that is about to be sent
     if entry.phase is Phase.STARTING and report.command_id != entry.command_id:
         return  # an earlier start's end
+    if entry.active and 0.0 < report.state_time < entry.state_time:
+        return  # told again on a new stream, of an earlier life of the session (both by the worker's clock)
     entry.token = report.token or entry.token
     if entry.phase is Phase.STOPPING:
         fleet.publish(entry, SessionState.STOPPED, None, worker.worker_id)

@@ -175,3 +175,29 @@ def test_running_that_crosses_a_stop_does_not_make_a_second_one() -> None:
     assert outcomes(call) == {}
     stage.stops("w1", "a")
     assert outcomes(call) == {"a": "STOPPED"}
+
+
+def test_an_end_that_is_told_again_does_not_end_a_later_life() -> None:
+    stage = Stage(accounts("a"))
+    stage.attach("w1")
+    stage.start_all("a")
+    old = Report("a", SessionState.STOPPED, None, "gone", state_time=stage.wall)
+    stage.pass_time(1)
+    stage.runs("w1", "a")
+    token = stage.entry("a").token
+    stage.lose_stream("w1")
+    stage.attach("w1", sessions=[stage.running("a", token)])
+    stage.commands.clear()
+    stage.report("w1", old)
+    assert started(stage.commands) == {}
+    assert stage.entry("a").state is SessionState.RUNNING
+
+
+def test_a_chat_answer_does_not_hide_whose_start_it_was() -> None:
+    stage = Stage(accounts("a"))
+    stage.attach("w1")
+    stage.up("w1", "a")
+    command_id = stage.entry("a").command_id
+    stage.call(CallKind.START_CHAT, "a")
+    stage.runs("w1", "a", token=stage.entry("a").token, chatting=True, command_id="chat")
+    assert stage.entry("a").command_id == command_id
