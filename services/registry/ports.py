@@ -15,6 +15,7 @@ from services.registry.domain.account import Account, AccountView, FloodWait
 from services.registry.domain.facts import ChatCounts, Death, Fact, LinkLost
 from services.registry.domain.leasing import (
     AcquireAnswer,
+    Epoch,
     Generation,
     HeldLease,
     Holder,
@@ -236,12 +237,12 @@ class Write(Read, Protocol):
         ...
 
     async def confirm_mirror(self, number: int, view: StoreView) -> bool:
-        """Marks a generation as mirrored in the store that gave this view; False when it is not the current
-        one."""
+        """Marks a generation as mirrored in the store that gave this view, whose mark becomes the high water;
+        False when it is not the current one."""
         ...
 
     async def raise_high_water(self, number: int, revision: int) -> bool:
-        """Remembers the store's revision; False when the generation is not the current one."""
+        """Remembers the revision of a grant; False when the generation is not the current one."""
         ...
 
     async def save_import(self, request_id: str, record: ImportRecord, now: datetime) -> None:
@@ -311,13 +312,13 @@ class LeaseStore(Protocol):
         self,
         owner: Owner,
         request_id: str,
-        generation: int,
+        epoch: Epoch,
         wants: Sequence[Want],
         held: Sequence[HeldLease],
     ) -> AcquireAnswer:
-        """Gives each free session to the owner. A repeat with the same owner and request id gives the same
-        tokens. The leases that the answer announces have their full time left from when the call arrived;
-        those that the owner named are not extended."""
+        """Gives each free session to the owner, if the store is of this epoch. A repeat with the same owner
+        and request id gives the same tokens. The leases that the answer announces have their full time left
+        from when the call arrived; those that the owner named are not extended."""
         ...
 
     async def renew(self, owner: Owner, generation: int, lease_ids: Sequence[int]) -> RenewAnswer:

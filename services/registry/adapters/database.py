@@ -11,7 +11,7 @@ import fcntl
 import os
 import sqlite3
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ from services.runtime.errors import SettingsError, Unavailable
 
 _BUSY_MS = 5000
 _POOL = 4
+_CLOSE_LIMIT = 5.0
 SETTING = "TGFLEET_REGISTRY_DATABASE_URL"
 
 
@@ -35,27 +36,45 @@ class Database:
         self._engine = engine
         self._lock_fd = lock_fd
         self._writer = asyncio.Lock()
+        self._open = 0
+        self._idle = asyncio.Event()
+        self._idle.set()
 
     @asynccontextmanager
     async def read(self) -> AsyncIterator[AsyncConnection]:
         """A read-only transaction. Raises Unavailable when the database fails."""
         with_options = self._engine.execution_options(tgfleet_write=False)
-        async with _translated(), with_options.begin() as connection:
+        async with self._counted(), _translated(), with_options.begin() as connection:
             yield connection
 
     @asynccontextmanager
     async def write(self) -> AsyncIterator[AsyncConnection]:
         """A writing transaction, one at a time. Raises Unavailable when the database fails."""
         with_options = self._engine.execution_options(tgfleet_write=True)
-        async with self._writer, _translated(), with_options.begin() as connection:
+        async with self._counted(), self._writer, _translated(), with_options.begin() as connection:
             yield connection
 
     async def close(self) -> None:
-        """Closes all connections, then lets another process have the file."""
+        """Waits a moment for open transactions, closes all connections, lets another process have the
+        file."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_CLOSE_LIMIT):
+                await self._idle.wait()
         await self._engine.dispose()
         if self._lock_fd is not None:
             os.close(self._lock_fd)
             self._lock_fd = None
+
+    @asynccontextmanager
+    async def _counted(self) -> AsyncIterator[None]:
+        self._open += 1
+        self._idle.clear()
+        try:
+            yield
+        finally:
+            self._open -= 1
+            if self._open == 0:
+                self._idle.set()
 
 
 def open_database(url: str) -> Database:

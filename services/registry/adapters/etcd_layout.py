@@ -16,6 +16,8 @@ from services.registry.domain.leasing import Owner, Want
 
 PREFIX = "/tgfleet/"
 MIRROR = f"{PREFIX}generation".encode()
+MARK = f"{PREFIX}last-grant".encode()
+"""Written by every transaction that may grant; its mod_revision tells which was the last."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +122,13 @@ def is_unchanged(key: bytes, mod_revision: int) -> Any:
     """Nobody wrote the key since."""
     return rpc_pb2.Compare(
         key=key, target=rpc_pb2.Compare.MOD, result=rpc_pb2.Compare.EQUAL, mod_revision=mod_revision
+    )
+
+
+def is_not_older(key: bytes, revision: int) -> Any:
+    """The key was last written at that revision or later."""
+    return rpc_pb2.Compare(
+        key=key, target=rpc_pb2.Compare.MOD, result=rpc_pb2.Compare.GREATER, mod_revision=revision - 1
     )
 
 

@@ -16,6 +16,7 @@ from services.registry.adapters import etcd_layout as layout
 from services.registry.adapters.etcd_client import EtcdClient, LeaseNotFoundError, rpc_pb2
 from services.registry.domain.leasing import (
     AcquireAnswer,
+    Epoch,
     Granted,
     HeldLease,
     Holder,
@@ -38,9 +39,10 @@ OPS = 110
 some."""
 
 _HALF_SECOND = timedelta(milliseconds=500)
+_NOTHING_SEEN = StoreView(0, None, 0)
 
 
-class _GenerationChangedError(Exception):
+class _OtherEpochError(Exception):
     def __init__(self, view: StoreView) -> None:
         super().__init__()
         self.view = view
@@ -56,8 +58,7 @@ class EtcdLeaseStore:
 
     async def view(self) -> StoreView:
         """What the store is now."""
-        answer = await self._client.get(layout.MIRROR)
-        return _view(answer, answer.responses[0].response_range.kvs)
+        return _view(await self._client.get(layout.MIRROR, layout.MARK))
 
     async def set_mirror(self, number: int, seen: int | None) -> StoreView | None:
         """Writes the generation if the mirror is still `seen`; None when it is not."""
@@ -65,24 +66,24 @@ class EtcdLeaseStore:
         still = (
             layout.is_absent(mirror) if seen is None else layout.is_value(mirror, layout.mirror_value(seen))
         )
-        write = layout.put(mirror, layout.mirror_value(number))
-        answer = await self._client.txn(rpc_pb2.TxnRequest(compare=[still], success=[write]))
+        writes = [layout.put(mirror, layout.mirror_value(number)), layout.put(layout.MARK, b"")]
+        answer = await self._client.txn(rpc_pb2.TxnRequest(compare=[still], success=writes))
         header = answer.header
-        return StoreView(header.cluster_id, header.revision, number) if answer.succeeded else None
+        return StoreView(header.cluster_id, number, header.revision) if answer.succeeded else None
 
     async def acquire(
         self,
         owner: Owner,
         request_id: str,
-        generation: int,
+        epoch: Epoch,
         wants: Sequence[Want],
         held: Sequence[HeldLease],
     ) -> AcquireAnswer:
         """Gives each free session to the owner; see ports.LeaseStore."""
-        batch = _Acquisition(self._client, self._lease_ttl, owner, request_id, generation)
+        batch = _Acquisition(self._client, self._lease_ttl, owner, request_id, epoch)
         try:
             answer = await batch.run(wants, tuple(held))
-        except _GenerationChangedError as changed:
+        except _OtherEpochError as changed:
             answer = AcquireAnswer(changed.view)
         await batch.drop_unused()  # not after a failure: a repeat may already stand on what this call made
         return answer
@@ -91,12 +92,13 @@ class EtcdLeaseStore:
         """Extends the leases that exist, are this owner's and of this generation."""
         mine = layout.lease_value(owner, generation)
         owned: list[int] = []
-        view = StoreView(0, 0, None)
+        view = _NOTHING_SEEN
         for start in range(0, max(len(lease_ids), 1), OPS):
             chunk = lease_ids[start : start + OPS]
-            answer = await self._client.get(layout.MIRROR, *(layout.lease_key(i) for i in chunk))
-            mirror, *values = [r.response_range.kvs for r in answer.responses]
-            view = _view(answer, mirror)
+            leases = (layout.lease_key(i) for i in chunk)
+            answer = await self._client.get(layout.MIRROR, layout.MARK, *leases)
+            view = _view(answer)
+            values = [r.response_range.kvs for r in answer.responses[2:]]
             owned += [i for i, kvs in zip(chunk, values, strict=True) if kvs and kvs[0].value == mine]
         left = await self._client.keep_alive(owned)
         return RenewAnswer(view, tuple(left.get(lease_id, 0) > 0 for lease_id in lease_ids))
@@ -152,21 +154,22 @@ class _Acquisition:
     """One call of acquire: its leases, and what became of each session."""
 
     def __init__(
-        self, client: EtcdClient, lease_ttl: timedelta, owner: Owner, request_id: str, generation: int
+        self, client: EtcdClient, lease_ttl: timedelta, owner: Owner, request_id: str, epoch: Epoch
     ) -> None:
         self._client = client
         self._lease_ttl = lease_ttl
         self._owner = owner
         self._request_id = request_id
-        self._generation = generation
-        self._lease_value = layout.lease_value(owner, generation)
+        self._epoch = epoch
+        self._generation = epoch.generation
+        self._lease_value = layout.lease_value(owner, epoch.generation)
         self._new: dict[int, timedelta] = {}
         self._announced: set[int] = set()
         self._recorded: set[int] = set()
         self._used: set[int] = set()
         self._gone: set[int] = set()
         self._left: dict[int, int] = {}
-        self.view = StoreView(0, 0, None)
+        self.view = _NOTHING_SEEN
 
     async def run(self, wants: Sequence[Want], held: tuple[HeldLease, ...]) -> AcquireAnswer:
         slots = await self._slots(wants, held)
@@ -218,13 +221,17 @@ class _Acquisition:
         """The transaction's answer, or None when some leases were found to be gone and it has to go again."""
         leases = sorted({lease_id for _, lease_id in going})
         old = [i for i in leases if i not in self._new or i in self._recorded]
-        mirror = layout.is_value(layout.MIRROR, layout.mirror_value(self._generation))
-        compare = [mirror, *(layout.is_value(layout.lease_key(i), self._lease_value) for i in old)]
+        known = [
+            layout.is_value(layout.MIRROR, layout.mirror_value(self._generation)),
+            layout.is_not_older(layout.MARK, self._epoch.high_water),
+        ]
+        mine = [layout.is_value(layout.lease_key(i), self._lease_value) for i in old]
         records = [layout.put(layout.lease_key(i), self._lease_value, i) for i in leases if i not in old]
+        attempts = [self._attempt(want, lease_id) for want, lease_id in going]
         request = rpc_pb2.TxnRequest(
-            compare=compare,
-            success=[*(self._attempt(want, lease_id) for want, lease_id in going), *records],
-            failure=[layout.read(layout.MIRROR), *(layout.read(layout.lease_key(i)) for i in old)],
+            compare=[*known, *mine],
+            success=[*attempts, *records, layout.put(layout.MARK, b"")],
+            failure=[layout.read(key) for key in (layout.MIRROR, layout.MARK, *map(layout.lease_key, old))],
         )
         try:
             answer = await self._client.txn(request)
@@ -232,17 +239,20 @@ class _Acquisition:
             self._gone |= await self._missing(leases)
             return None
         if answer.succeeded:
-            self.view = StoreView(answer.header.cluster_id, answer.header.revision, self._generation)
+            revision = answer.header.revision
+            self.view = StoreView(answer.header.cluster_id, self._generation, revision)
             self._recorded.update(leases)
             return answer
-        mirrored, *found = [response.response_range.kvs for response in answer.responses]
-        view = _view(answer, mirrored)
-        if view.mirror != self._generation:
-            raise _GenerationChangedError(view)
-        self._gone |= {
-            i for i, kvs in zip(old, found, strict=True) if not kvs or kvs[0].value != self._lease_value
-        }
+        self._gone |= self._found_gone(answer, old)
         return None
+
+    def _found_gone(self, answer: Any, old: list[int]) -> set[int]:
+        """Which leases made the transaction fail. Raises _OtherEpochError when it was not the leases."""
+        view = _view(answer)
+        if view.mirror != self._generation or view.mark < self._epoch.high_water:
+            raise _OtherEpochError(view)
+        found = [response.response_range.kvs for response in answer.responses[2:]]
+        return {i for i, kvs in zip(old, found, strict=True) if not kvs or kvs[0].value != self._lease_value}
 
     def _attempt(self, want: Want, lease_id: int) -> Any:
         key = layout.session_key(want.auth_key_id)
@@ -294,9 +304,11 @@ class _Acquisition:
         ]
 
 
-def _view(answer: Any, mirror: Any) -> StoreView:
+def _view(answer: Any) -> StoreView:
+    """From an answer that begins with the mirror and the mark."""
+    mirror, mark = (answer.responses[i].response_range.kvs for i in (0, 1))
     number = int(mirror[0].value) if mirror and mirror[0].value.isdigit() else None
-    return StoreView(answer.header.cluster_id, answer.header.revision, number)
+    return StoreView(answer.header.cluster_id, number, mark[0].mod_revision if mark else 0)
 
 
 def _remaining(seconds: int) -> timedelta:

@@ -12,6 +12,7 @@ from datetime import timedelta
 
 from services.registry.domain.leasing import (
     AcquireAnswer,
+    Epoch,
     Granted,
     HeldLease,
     Holder,
@@ -55,6 +56,7 @@ class _Lease:
 class _State:
     revision: int = 1
     mirror: int | None = None
+    mark: int = 0
     leases: dict[int, _Lease] = field(default_factory=dict)
     sessions: dict[str, _Session] = field(default_factory=dict)
 
@@ -82,30 +84,30 @@ class InMemoryLeaseStore:
         if self._state.mirror != seen:
             return None
         self._state.mirror = number
-        self._state.revision += 1
+        self._move_mark()
         return self._view()
 
     async def acquire(
         self,
         owner: Owner,
         request_id: str,
-        generation: int,
+        epoch: Epoch,
         wants: Sequence[Want],
         held: Sequence[HeldLease],
     ) -> AcquireAnswer:
         """Gives each free session to the owner; see ports.LeaseStore."""
         self._tick()
-        if self._state.mirror != generation:
+        generation = epoch.generation
+        if self._state.mirror != generation or self._state.mark < epoch.high_water:
             return AcquireAnswer(self._view())
         terms: dict[int, LeaseTerms] = {}
         slots = self._slots(owner, generation, wants, tuple(held), terms)
-        token = Token(generation, self._state.revision + 1)
+        self._move_mark()
+        token = Token(generation, self._state.revision)
         outcomes = [
             self._attempt(owner, request_id, want, lease_id, token)
             for want, lease_id in zip(wants, slots, strict=True)
         ]
-        if any(isinstance(o, Granted) and o.token == token for o in outcomes):
-            self._state.revision += 1
         known = {lease.lease_id for lease in held}
         for outcome in outcomes:
             if isinstance(outcome, Granted) and outcome.lease_id not in known:
@@ -165,7 +167,11 @@ class InMemoryLeaseStore:
             self._state.revision += 1
 
     def _view(self) -> StoreView:
-        return StoreView(self.cluster_id, self._state.revision, self._state.mirror)
+        return StoreView(self.cluster_id, self._state.mirror, self._state.mark)
+
+    def _move_mark(self) -> None:
+        self._state.revision += 1
+        self._state.mark = self._state.revision
 
     def _new_lease(self, seconds: int, owner: Owner | None, generation: int) -> int:
         lease_id = next(self._ids)

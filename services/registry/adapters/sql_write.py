@@ -204,12 +204,12 @@ class SqlWrite(SqlRead):
     async def confirm_mirror(self, number: int, view: StoreView) -> bool:
         """Marks a generation as mirrored in the store that gave this view; False when it is not the current
         one."""
-        values = {"mirrored": True, "cluster_id": str(view.cluster_id), "high_water": view.revision}
+        values = {"mirrored": True, "cluster_id": str(view.cluster_id), "high_water": view.mark}
         current = and_(m.GENERATION.c.number == number, not_(m.GENERATION.c.mirrored))
         return await self._run(update(m.GENERATION).where(current).values(values)) == 1
 
     async def raise_high_water(self, number: int, revision: int) -> bool:
-        """Remembers the store's revision; False when the generation is not the current one."""
+        """Remembers the revision of a grant; False when the generation is not the current one."""
         columns = m.GENERATION.c
         higher = case((columns.high_water < revision, revision), else_=columns.high_water)
         current = update(m.GENERATION).where(columns.number == number)

@@ -88,19 +88,31 @@ Outcome = Granted | Taken | LeaseGone
 
 
 @dataclass(frozen=True, slots=True)
+class Epoch:
+    """What a store must know to grant anything: the generation, and the last grant that was answered in it.
+
+    Every grant moves a mark in the store to its own revision, and that revision is put into SQL before it is
+    answered. A store whose mark lies below it has forgotten grants, however far its revision has come since.
+    """
+
+    generation: int
+    high_water: int
+
+
+@dataclass(frozen=True, slots=True)
 class StoreView:
-    """What the store said of itself with an answer: its identity, its revision, and the generation mirrored
-    in it (None when it holds none)."""
+    """What the store said of itself with an answer: its identity, the generation mirrored in it (None when it
+    holds none), and the revision of its last grant (0 when it knows of none)."""
 
     cluster_id: int
-    revision: int
     mirror: int | None
+    mark: int
 
 
 @dataclass(frozen=True, slots=True)
 class AcquireAnswer:
-    """One outcome for each want, in order; empty when the mirror was not the expected generation and nothing
-    was done."""
+    """One outcome for each want, in order; empty when the store was not of the expected epoch and nothing was
+    done."""
 
     view: StoreView
     outcomes: tuple[Outcome, ...] = ()
@@ -136,9 +148,9 @@ class Holder:
 
 @dataclass(frozen=True, slots=True)
 class Generation:
-    """The row in SQL. `mirrored` tells whether the number stands in the store, as opened_at, cluster_id and
-    high_water only mean something then. `waits` is False for the very first one, before which nobody can have
-    held anything."""
+    """The row in SQL. `high_water` is the revision of the last grant that was answered. `mirrored` tells
+    whether the number stands in the store; cluster_id and high_water only mean something then. `waits` is
+    False for the very first one, before which nobody can have held anything."""
 
     number: int
     opened_at: datetime
@@ -146,6 +158,11 @@ class Generation:
     high_water: int
     mirrored: bool
     waits: bool
+
+    @property
+    def epoch(self) -> Epoch:
+        """What the store must know."""
+        return Epoch(self.number, self.high_water)
 
 
 def loss_of(generation: Generation, view: StoreView) -> str:
@@ -156,8 +173,10 @@ def loss_of(generation: Generation, view: StoreView) -> str:
         return f"The lease store is of generation {view.mirror} instead of {generation.number}"
     if view.cluster_id != generation.cluster_id:
         return "The lease store is another cluster"
-    if view.revision < generation.high_water:
-        return f"The lease store went back from revision {generation.high_water} to {view.revision}"
+    if view.mark < generation.high_water:
+        return (
+            f"The lease store has forgotten grants: its last is of {view.mark}, not {generation.high_water}"
+        )
     return ""
 
 

@@ -49,6 +49,8 @@ class Generations:
         for _ in range(_ATTEMPTS):
             async with self._store.read() as tx:
                 generation = await tx.generation()
+            if generation is not None:
+                self._note(generation)
             if generation is not None and generation.mirrored:
                 return generation
             if generation is None:
@@ -71,7 +73,7 @@ class Generations:
         """As `accept`; and when it is so, the store's revision is on disk, so that a store that has forgotten
         these grants will be found out."""
         accepted = await self.accept(generation, view)
-        return accepted and await self._remember(generation.number, view.revision)
+        return accepted and await self._remember(generation.number, view.mark)
 
     def remaining_wait(self, generation: Generation, settle: timedelta) -> timedelta:
         """How long sessions of that settle time are still not granted after the generation was opened.
@@ -81,11 +83,8 @@ class Generations:
         """
         if not generation.waits:
             return timedelta(0)
-        now = self._clock.monotonic()
-        if self._seen is None or self._seen.number != generation.number:
-            age = max(0.0, (self._clock.wall() - generation.opened_at).total_seconds())
-            self._seen = _Seen(generation.number, now, age)
-        passed = timedelta(seconds=self._seen.age + now - self._seen.monotonic)
+        seen = self._note(generation)
+        passed = timedelta(seconds=seen.age + self._clock.monotonic() - seen.monotonic)
         return max(timedelta(0), wait_after_loss(self._lease_ttl, settle) - passed)
 
     def full_wait(self, settle: timedelta) -> timedelta:
@@ -103,15 +102,23 @@ class Generations:
                 _log.debug("the lease store or the database is away", reason=error.reason)
             await asyncio.sleep(WATCH_SECONDS)
 
+    def _note(self, generation: Generation) -> _Seen:
+        """When this process first saw that generation."""
+        if self._seen is None or self._seen.number != generation.number:
+            age = max(0.0, (self._clock.wall() - generation.opened_at).total_seconds())
+            self._seen = _Seen(generation.number, self._clock.monotonic(), age)
+        return self._seen
+
     async def _open(self, before: Generation | None, view: StoreView, why: str) -> None:
         number = max(before.number if before else 0, view.mirror or 0) + 1
         async with self._store.write() as tx:
             fresh = before is None and view.mirror is None and not await tx.any_account()
             generation = Generation(
-                number, self._clock.wall(), view.cluster_id, view.revision, mirrored=False, waits=not fresh
+                number, self._clock.wall(), view.cluster_id, view.mark, mirrored=False, waits=not fresh
             )
             opened = await tx.open_generation(before.number if before else None, generation)
         if opened:
+            self._note(generation)
             _log.warning("opening the next generation of leases", generation=number, why=why, waits=not fresh)
             await self._mirror(generation)
 

@@ -138,7 +138,7 @@ class Sessions:
         ]
         if not wants:
             return (), ()
-        answer = await self._leases.acquire(owner, request_id, generation.number, wants, held)
+        answer = await self._leases.acquire(owner, request_id, generation.epoch, wants, held)
         if not await self._generations.accept_grants(generation, answer.view):
             return (), ()
         return answer.outcomes, answer.new_leases

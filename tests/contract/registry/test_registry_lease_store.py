@@ -11,6 +11,7 @@ import pytest
 from services.registry.domain.leasing import (
     SESSIONS_PER_LEASE,
     AcquireAnswer,
+    Epoch,
     Granted,
     HeldLease,
     LeaseGone,
@@ -53,8 +54,9 @@ async def acquire(
     request: str = "r1",
     held: Sequence[HeldLease] = (),
     generation: int = GENERATION,
+    high_water: int = 0,
 ) -> AcquireAnswer:
-    return await harness.store.acquire(owner, request, generation, wanted, held)
+    return await harness.store.acquire(owner, request, Epoch(generation, high_water), wanted, held)
 
 
 def granted(outcome: Outcome) -> Granted:
@@ -76,7 +78,7 @@ async def test_free_sessions_are_granted_on_one_new_lease(harness: Harness) -> N
     answer = await acquire(harness, ALICE, wants(keys(3)))
     grants = [granted(outcome) for outcome in answer.outcomes]
     assert {g.token.generation for g in grants} == {GENERATION}
-    assert all(g.token.revision <= answer.view.revision for g in grants)
+    assert {g.token.revision for g in grants} == {answer.view.mark}
     assert answer.new_leases == (LeaseTerms(grants[0].lease_id, LEASE_TTL, SETTLE),)
     assert {g.lease_id for g in grants} == {grants[0].lease_id}
     assert answer.view.mirror == GENERATION
@@ -173,6 +175,20 @@ async def test_nothing_is_done_in_another_generation(harness: Harness) -> None:
     assert answer.outcomes == ()
     assert answer.view.mirror == GENERATION
     assert await harness.store.holders([wanted[0].auth_key_id]) == {}
+
+
+async def test_nothing_is_done_in_a_store_that_has_forgotten_grants(harness: Harness) -> None:
+    await opened(harness)
+    first = await acquire(harness, ALICE, wants(keys(1)))
+    mark = first.view.mark
+    assert mark == (await harness.store.view()).mark == granted(first.outcomes[0]).token.revision
+    wanted = wants(keys(1))
+    for _ in range(2):
+        behind = await acquire(harness, BOB, wanted, high_water=mark + 1)
+        assert behind.outcomes == ()
+        assert (behind.view.mirror, behind.view.mark) == (GENERATION, mark)
+    assert await harness.store.holders([wanted[0].auth_key_id]) == {}
+    granted((await acquire(harness, BOB, wanted, high_water=mark)).outcomes[0])
 
 
 async def test_the_mirror_is_only_replaced_by_who_saw_it(harness: Harness) -> None:

@@ -61,7 +61,13 @@ class RegistryProcess:
 
     async def start(self) -> "RegistryProcess":
         """Starts it and waits until it serves."""
-        process = self.spawn()
+        self.spawn()
+        return await self.connect()
+
+    async def connect(self) -> "RegistryProcess":
+        """A client in this event loop, once it serves."""
+        process = self.process
+        assert process is not None
         self.channel = grpc.aio.insecure_channel(self.address)
         ready = asyncio.ensure_future(self.channel.channel_ready())
         try:
@@ -79,11 +85,15 @@ class RegistryProcess:
         assert self.channel is not None
         return RegistryServiceStub(self.channel)
 
-    async def end(self, how: signal.Signals = signal.SIGTERM) -> int:
-        """Ends it; the exit code. Idempotent."""
+    async def disconnect(self) -> None:
+        """Ends the client, not the process."""
         if self.channel is not None:
             await self.channel.close()
             self.channel = None
+
+    async def end(self, how: signal.Signals = signal.SIGTERM) -> int:
+        """Ends it; the exit code. Idempotent."""
+        await self.disconnect()
         process, self.process = self.process, None
         if process is None:
             return 0

@@ -18,13 +18,13 @@ from services.registry.domain.leasing import (
 GENERATION = Generation(
     3, datetime(2026, 1, 1, tzinfo=UTC), cluster_id=11, high_water=500, mirrored=True, waits=True
 )
-SAME = StoreView(cluster_id=11, revision=500, mirror=3)
+SAME = StoreView(cluster_id=11, mirror=3, mark=500)
 SETTLE = timedelta(seconds=30)
 
 
 def test_the_same_store_is_not_lost() -> None:
     assert loss_of(GENERATION, SAME) == ""
-    assert loss_of(GENERATION, replace(SAME, revision=10_000)) == ""
+    assert loss_of(GENERATION, replace(SAME, mark=10_000)) == ""
 
 
 @pytest.mark.parametrize(
@@ -34,7 +34,7 @@ def test_the_same_store_is_not_lost() -> None:
         replace(SAME, mirror=2),
         replace(SAME, mirror=4),
         replace(SAME, cluster_id=12),
-        replace(SAME, revision=499),
+        replace(SAME, mark=499),
     ],
 )
 def test_a_store_that_lost_anything_is_found_out(view: StoreView) -> None:
