@@ -182,7 +182,9 @@ def _notes(mode: Mode, settings: Settings, plan: FleetPlan, *, live: bool) -> li
         notes.append(
             "`stranger` is a program outside of the fleet that uses the session of one sample account."
         )
-    elif not live and settings.telegram_dc is None:
+    elif live:
+        notes.append("Live: accounts that are started connect to Telegram itself.")
+    elif settings.telegram_dc is None:
         notes.append(
             "No data centre is named, so no account can be started: use --live for Telegram itself, --demo "
             "for sample accounts, or set TGFLEET_TELEGRAM_DC."
