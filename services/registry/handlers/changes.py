@@ -6,10 +6,12 @@ new when it is ready.
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass
+from datetime import datetime
 
 from services.registry.domain.account import AccountView
+from services.registry.domain.days import day_of
 from services.registry.ports import Changes, Store
 from services.runtime.clock import Clock
 
@@ -57,18 +59,34 @@ class AccountWatch:
         """The snapshot, then changes, until `stopping`."""
         waiter = self._signal.current()
         changes = await self._changes(-1)
+        days = _Days()
         for update in _messages(changes, stopped_before=None, snapshot=True):
+            days.note(update.accounts, self._clock.wall())
             yield update
         revision, stopped = changes.flags.revision, changes.flags.starts_stopped
         while not stopping.is_set():
             await _wait(waiter, stopping)
             waiter = self._signal.current()
+            for update in await self._days_over(days, revision):
+                yield update
             if not await self._is_newer(revision):
                 continue
             changes = await self._changes(revision)
             for update in _messages(changes, stopped_before=stopped, snapshot=False):
+                days.note(update.accounts, self._clock.wall())
                 yield update
             revision, stopped = changes.flags.revision, changes.flags.starts_stopped
+
+    async def _days_over(self, days: "_Days", revision: int) -> list[Update]:
+        """Accounts whose counts of the day are 0 again, although nobody changed them."""
+        now = self._clock.wall()
+        ended = days.ended(now)
+        if not ended:
+            return []
+        async with self._store.read() as tx:
+            views = tuple((await tx.views(ended, now)).values())
+        days.note(views, now)
+        return [Update(views, (), snapshot_complete=False, starts_stopped=None, revision=revision)]
 
     async def _changes(self, after: int) -> Changes:
         async with self._store.read() as tx:
@@ -77,6 +95,30 @@ class AccountWatch:
     async def _is_newer(self, revision: int) -> bool:
         async with self._store.read() as tx:
             return (await tx.flags()).revision > revision
+
+
+class _Days:
+    """Which accounts were shown with counts of which day."""
+
+    def __init__(self) -> None:
+        self._shown: dict[str, tuple[str, str]] = {}
+
+    def note(self, views: Iterable[AccountView], now: datetime) -> None:
+        """What a watcher has been told."""
+        for view in views:
+            if view.received_today or view.answered_today:
+                zone = view.account.time_zone
+                self._shown[view.account.account_id] = (zone, day_of(now, zone))
+            else:
+                self._shown.pop(view.account.account_id, None)
+
+    def ended(self, now: datetime) -> list[str]:
+        """The accounts whose day is another one by now; each is told once."""
+        today = {zone: day_of(now, zone) for zone in {zone for zone, _ in self._shown.values()}}
+        found = [i for i, (zone, day) in self._shown.items() if day != today[zone]]
+        for account_id in found:
+            del self._shown[account_id]
+        return found
 
 
 def _messages(changes: Changes, *, stopped_before: str | None, snapshot: bool) -> list[Update]:
