@@ -38,6 +38,14 @@ lint: setup ## Check style, types, the direction of imports and the protobuf con
 	$(BIN)/lint-imports --no-cache >.cache/lint-imports.log 2>&1 || (cat .cache/lint-imports.log; exit 1)
 	$(BIN)/buf lint
 
+chaos: setup ## Run HISTORIES random histories of faults from SEED on (default 10, 1)
+	@tests/support/fetch_etcd.sh
+	$(BIN)/python -m tests.chaos --histories $(or $(HISTORIES),10) --seed $(or $(SEED),1)
+
+bench: setup ## Make the figures that the README quotes, each beside its bare baseline
+	@tests/support/fetch_etcd.sh
+	$(BIN)/python -m benchmarks.worker_crash
+
 lock: ## Resolve pyproject.toml again into requirements.lock (needs uv)
 	uv pip compile pyproject.toml --extra dev --universal --generate-hashes --no-emit-index-url \
 	    --no-header --python-version 3.11 --upgrade -o requirements.lock -q

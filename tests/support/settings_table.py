@@ -35,7 +35,8 @@ def table() -> str:
     lines = [BEGIN, "", "| name | read by | default | meaning |", "|---|---|---|---|"]
     for row, services in rows().values():
         meaning = " ".join(row.meaning.split()).replace("|", "\\|")
-        default = f"`{row.default}`" if row.default else ""
+        shown = "" if row.default.startswith("Secret(") else row.default
+        default = f"`{shown}`" if shown else ""
         lines.append(f"| `{row.env}` | {', '.join(dict.fromkeys(services))} | {default} | {meaning} |")
     return "\n".join([*lines, "", END])
 
