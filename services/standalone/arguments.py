@@ -54,7 +54,7 @@ def _parser(data: Path) -> ArgumentParser:
     add(
         "--demo",
         action="store_true",
-        help="with a local test data centre and sample accounts, made anew each time",
+        help="sample accounts in a test data centre here, apart from your own",
     )
     add(
         "--live",
