@@ -13,6 +13,7 @@ from services.registry.domain.account import ChatPolicy
 from services.registry.domain.importing import FileSource, NoSource, StringSource, WorkerFileSource
 from services.registry.domain.leasing import Owner
 from services.registry.domain.tokens import Role
+from services.registry.handlers import changes
 from services.registry.handlers.accounts import AccountPatch
 from services.registry.handlers.candidates import AcquireItem
 from services.registry.handlers.changes import Update
@@ -251,7 +252,11 @@ async def take(updates: AsyncIterator[Update], limit: float = 5) -> Update:
         return await anext(updates)
 
 
-async def test_a_watch_has_a_snapshot_and_then_every_change(parts: Parts) -> None:
+async def test_a_watch_has_a_snapshot_and_then_every_change(
+    parts: Parts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At once: it does not depend on looking every half second."""
+    monkeypatch.setattr(changes, "POLL_SECONDS", 60)
     first, second = await parts.add("a", "b")
     updates = parts.watch.updates(asyncio.Event())
     snapshot = await take(updates)
