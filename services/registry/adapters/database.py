@@ -19,8 +19,9 @@ from sqlalchemy import event
 from sqlalchemy.engine import Connection, make_url
 from sqlalchemy.engine.url import URL
 from sqlalchemy.exc import SQLAlchemyError
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
+from services.registry.adapters.transaction import Transaction, transaction
 from services.runtime.errors import SettingsError, Unavailable
 
 _BUSY_MS = 5000
@@ -41,18 +42,18 @@ class Database:
         self._idle.set()
 
     @asynccontextmanager
-    async def read(self) -> AsyncIterator[AsyncConnection]:
+    async def read(self) -> AsyncIterator[Transaction]:
         """A read-only transaction. Raises Unavailable when the database fails."""
         with_options = self._engine.execution_options(tgfleet_write=False)
-        async with self._counted(), _translated(), with_options.begin() as connection:
-            yield connection
+        async with self._counted(), _translated(), transaction(with_options) as opened:
+            yield opened
 
     @asynccontextmanager
-    async def write(self) -> AsyncIterator[AsyncConnection]:
+    async def write(self) -> AsyncIterator[Transaction]:
         """A writing transaction, one at a time. Raises Unavailable when the database fails."""
         with_options = self._engine.execution_options(tgfleet_write=True)
-        async with self._counted(), self._writer, _translated(), with_options.begin() as connection:
-            yield connection
+        async with self._counted(), self._writer, _translated(), transaction(with_options) as opened:
+            yield opened
 
     async def close(self) -> None:
         """Waits a moment for open transactions, closes all connections, lets another process have the

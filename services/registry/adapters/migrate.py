@@ -23,8 +23,8 @@ async def upgrade(database: Database) -> None:
     for a file that is none of ours.
     """
     try:
-        async with database.write() as connection:
-            await connection.run_sync(_upgrade)
+        async with database.write() as opened:
+            await opened.run_sync(_upgrade)
     except Unavailable as error:
         raise SettingsError(f"{SETTING}: the file is damaged or no SQLite database") from error
     except CommandError as error:
@@ -34,8 +34,8 @@ async def upgrade(database: Database) -> None:
 async def differences(database: Database) -> list[object]:
     """What the models have that the migrated database has not, or the other way round. For the test that both
     agree."""
-    async with database.read() as connection:
-        return await connection.run_sync(_compare)
+    async with database.read() as opened:
+        return await opened.run_sync(_compare)
 
 
 def config(connection: Connection | None = None) -> Config:

@@ -6,7 +6,6 @@ from datetime import datetime
 from typing import Any, TypeVar
 
 from sqlalchemy import ColumnElement, Select, and_, exists, func, select
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.registry.adapters import models as m
 from services.registry.adapters.sql_rows import (
@@ -17,6 +16,7 @@ from services.registry.adapters.sql_rows import (
     sealed_from,
     token_from,
 )
+from services.registry.adapters.transaction import Transaction
 from services.registry.domain.account import Account, AccountView, FloodWait
 from services.registry.domain.days import day_of
 from services.registry.domain.facts import Death
@@ -44,11 +44,11 @@ def batches(values: Collection[T]) -> Iterator[list[T]]:
 class SqlRead:
     """Implements ports.Read on one open transaction."""
 
-    def __init__(self, connection: AsyncConnection) -> None:
-        self._connection = connection
+    def __init__(self, transaction: Transaction) -> None:
+        self._transaction = transaction
 
     async def _rows(self, statement: Select[Any]) -> Sequence[Any]:
-        result = await self._connection.execute(statement)
+        result = await self._transaction.execute(statement)
         return list(result.all())
 
     async def _where_in(

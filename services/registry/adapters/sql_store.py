@@ -17,11 +17,11 @@ class SqlStore:
     @asynccontextmanager
     async def read(self) -> AsyncIterator[SqlRead]:
         """A read-only transaction."""
-        async with self._database.read() as connection:
-            yield SqlRead(connection)
+        async with self._database.read() as opened:
+            yield SqlRead(opened)
 
     @asynccontextmanager
     async def write(self) -> AsyncIterator[SqlWrite]:
         """A transaction; committed when the block ends, rolled back when it raises."""
-        async with self._database.write() as connection:
-            yield SqlWrite(connection)
+        async with self._database.write() as opened:
+            yield SqlWrite(opened)

@@ -30,13 +30,13 @@ class SqlWrite(SqlRead):
         """Rows affected. An empty list of parameters does nothing."""
         if parameters is not None and not parameters:
             return 0
-        result = await self._connection.execute(statement, parameters)
+        result = await self._transaction.execute(statement, parameters)
         return int(result.rowcount)
 
     async def next_revision(self) -> int:
         """Raises the accounts' revision; concurrent writers wait for each other here."""
         statement = update(m.FLEET).values(revision=m.FLEET.c.revision + 1).returning(m.FLEET.c.revision)
-        return int((await self._connection.execute(statement)).scalar_one())
+        return int((await self._transaction.execute(statement)).scalar_one())
 
     async def insert_accounts(self, new: Sequence[tuple[Account, Mapping[str, Sealed]]]) -> None:
         """New accounts with their labels and their secrets by purpose."""
@@ -261,7 +261,7 @@ class SqlWrite(SqlRead):
 
     def _insert_or(self, table: Any) -> Any:
         """INSERT with ON CONFLICT, which SQLite and PostgreSQL write alike but SQLAlchemy keeps apart."""
-        name = self._connection.dialect.name
+        name = self._transaction.dialect_name
         return sqlite.insert(table) if name == "sqlite" else postgresql.insert(table)
 
 

@@ -4,6 +4,7 @@ import stat
 from pathlib import Path
 
 import pytest
+from sqlalchemy import text
 
 from services.registry.adapters.database import open_database
 from services.registry.adapters.migrate import upgrade
@@ -49,7 +50,7 @@ async def test_a_database_of_a_newer_version_is_refused(tmp_path: Path) -> None:
     database = open_database(f"sqlite:///{tmp_path}/registry.db")
     await upgrade(database)
     async with database.write() as connection:
-        await connection.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
+        await connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
     with pytest.raises(SettingsError, match="newer version"):
         await upgrade(database)
     await database.close()
