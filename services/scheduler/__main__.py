@@ -74,8 +74,8 @@ async def main(settings: Settings, life: Lifecycle) -> None:
 
 
 async def _reign_until(stopping: asyncio.Event, election: Election, reign: Reign) -> None:
-    """Leads whenever elected. Lets go at the very beginning of a stop: a leader whose workers are being cut off must
-    not take that for their death."""
+    """Leads whenever elected. Lets go at the very beginning of a stop: a leader whose workers are being cut
+    off must not take that for their death."""
     work = asyncio.create_task(_reign_again_and_again(election, reign), name="elections and terms")
     stop = asyncio.create_task(stopping.wait(), name="stopping")
     try:

@@ -1,7 +1,8 @@
-"""Owns the core of one term: a single task feeds it events and carries out its commands, in order. It never decides.
+"""Owns the core of one term: a single task feeds it events and carries out its commands, in order. It never
+decides.
 
-Whether this process still leads is compared before every batch of commands goes out: a leader that was frozen while another
-took over sends nothing (DESIGN section 2).
+Whether this process still leads is compared before every batch of commands goes out: a leader that was
+frozen while another took over sends nothing (DESIGN section 2).
 """
 
 import asyncio
@@ -60,6 +61,10 @@ class Driver:
         self._news.set()
         await done
 
+    def now(self) -> float:
+        """The time that events are told with; the core's own is that of its last event."""
+        return self._clock.monotonic()
+
     def check(self) -> None:
         """Raises Unavailable (NOT_LEADER) when this process leads no more."""
         if self._ended or not self._leadership.valid():
@@ -102,18 +107,18 @@ class Driver:
         if not self._leadership.valid():
             raise LeadershipLostError
         now, wall = self._clock.monotonic(), self._clock.wall().timestamp()
-        waiting = []
-        for _ in range(min(len(self._events), _SLICE)):
-            event, done = self._events.popleft()
+        slice_size = min(len(self._events), _SLICE)
+        for index in range(slice_size):
+            event = self._events[index][0]
             self.core.apply(event, now, wall)
-            if done is not None:
-                waiting.append(done)
             if isinstance(event, e.AccountsChanged | e.AccountsSnapshot):
                 self.signals.changed(REVISION)
         for command in self.core.take():
             self._carry[type(command)](command)
-        for done in waiting:
-            if not done.done():
+        for _ in range(slice_size):
+            # Only now taken off the queue: should the core fail, `end` tells everybody who waits.
+            _, done = self._events.popleft()
+            if done is not None and not done.done():
                 done.set_result(None)
 
     def _table(self) -> dict[type[Any], Callable[[Any], None]]:

@@ -1,4 +1,5 @@
-"""Hands events to everybody who watches. A watcher that is too slow loses its oldest events and is told how many."""
+"""Hands events to everybody who watches. A watcher that is too slow loses its oldest events and is told how
+many."""
 
 import asyncio
 from collections import deque

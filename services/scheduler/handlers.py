@@ -39,13 +39,14 @@ class FleetCallRequest:
 async def run_fleet_call(
     leader: Leader, request: FleetCallRequest
 ) -> AsyncIterator[Sequence[str] | Sequence[CallResult]]:
-    """Yields first the selected ids, then results in batches until each has one. Raises NotFound, Unavailable."""
+    """Yields first the selected ids, then results in batches until each has one. Raises NotFound,
+    Unavailable."""
     loop = asyncio.get_running_loop()
     ends = loop.time() + _useful(request.remaining)
     resolved = await leader.registry.resolve(request.selection, request.remaining)
     await leader.accounts_at(resolved.revision, ends - loop.time())
     explicit = bool(request.selection.account_ids)
-    deadline = leader.core.fleet.now + max(0.0, ends - loop.time())
+    deadline = leader.driver.now() + max(0.0, ends - loop.time())
     await leader.driver.ask(
         e.CallStarted(
             request.request_id, request.kind, resolved.account_ids, deadline, request.wait_for, explicit
@@ -89,7 +90,8 @@ async def _results(
 
 
 async def _gather(call: FleetCall, cursor: int, last_flush: float) -> None:
-    """Gives further results a moment to come, unless the last message was long ago or there are enough already."""
+    """Gives further results a moment to come, unless the last message was long ago or there are enough
+    already."""
     pause = last_flush + FLUSH_AFTER - asyncio.get_running_loop().time()
     if pause > 0 and len(call.results) - cursor < MAX_BATCH and call.finished is None:
         await asyncio.sleep(pause)
@@ -104,12 +106,13 @@ def _out_of_time(leader: Leader, call: FleetCall, missing: set[str]) -> list[lis
             verdict, name = deleted(), ""
         else:
             verdict, name = results.rest_of(call, entry), entry.spec.name
-        rest.append(CallResult(account_id, name, verdict, leader.core.fleet.now - call.started))
+        rest.append(CallResult(account_id, name, verdict, leader.driver.now() - call.started))
     return [rest[start : start + MAX_BATCH] for start in range(0, len(rest), MAX_BATCH)]
 
 
 def _useful(remaining: float) -> float:
-    """Seconds until the rest must be answered: a little before the caller's deadline, so that it arrives in time."""
+    """Seconds until the rest must be answered: a little before the caller's deadline, so that it arrives in
+    time."""
     return max(0.0, remaining - min(1.0, remaining * 0.1))
 
 
@@ -121,14 +124,16 @@ class DrainReport:
     remaining: Sequence[tuple[Entry, Verdict]]
 
 
-async def drain_worker(leader: Leader, worker_id: str, time_left: float) -> DrainReport:
-    """Empties a worker; answers when nothing is left or after `time_left` seconds. Raises NotFound."""
+async def drain_worker(leader: Leader, worker_id: str, limit: float, remaining: float) -> DrainReport:
+    """Empties a worker; answers when nothing is left, or after `limit` seconds, when what is left is
+    stopped. A caller who has only `remaining` seconds is answered before that; the drain goes on. Raises
+    NotFound."""
     worker = leader.core.fleet.workers.get(worker_id)
     if worker is None:
         raise _no_worker(worker_id)
     loop = asyncio.get_running_loop()
-    ends = loop.time() + time_left
-    await leader.driver.ask(e.DrainStarted(worker_id, leader.core.fleet.now + time_left))
+    ends = loop.time() + min(limit, _useful(remaining))
+    await leader.driver.ask(e.DrainStarted(worker_id, leader.driver.now() + limit))
     while worker.entries and worker.draining and loop.time() < ends:
         news = leader.driver.signals.waiter(drain_signal(worker_id))
         await wait_until(news, ends - loop.time())

@@ -1,5 +1,6 @@
-"""One term of leadership, from the won election to its end: opens the database, begins the term, takes the registry's picture,
-and runs the driver with all that belongs to it. `Seat` is where the servicers find the present leader, if this process is it.
+"""One term of leadership, from the won election to its end: opens the database, begins the term, takes the
+registry's picture, and runs the driver with all that belongs to it. `Seat` is where the servicers find the
+present leader, if this process is it.
 """
 
 import asyncio
@@ -105,7 +106,8 @@ class Reign:
         self._on_serving = on_serving
 
     async def run(self, leadership: Leadership) -> None:
-        """Leads until the leadership ends (returns) or the task is cancelled. Gives everything back either way."""
+        """Leads until the leadership ends (returns) or the task is cancelled. Gives everything back either
+        way."""
         work = asyncio.create_task(self._lead(leadership), name="term")
         lost = asyncio.create_task(leadership.lost(), name="leadership lost")
         try:
@@ -194,7 +196,8 @@ def _with_times(rules: Rules, began: WatchBegan) -> Rules:
 
 
 def _raise_unless_lost(error: BaseException | None) -> None:
-    """A term that ends because another process leads, or because the database is away, is nothing to die of."""
+    """A term that ends because another process leads, or because the database is away, is nothing to die
+    of."""
     leaves = list(_leaves(error)) if error is not None else []
     if any(not isinstance(leaf, LeadershipLostError | Aborted | Unavailable) for leaf in leaves):
         raise leaves[0]

@@ -1,5 +1,5 @@
-"""What the core wants done outside of worker streams: wishes and facts to the registry, known workers to the database. One
-task for each, in order, repeating what fails for as long as this process leads.
+"""What the core wants done outside of worker streams: wishes and facts to the registry, known workers to the
+database. One task for each, in order, repeating what fails for as long as this process leads.
 """
 
 import asyncio

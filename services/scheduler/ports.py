@@ -1,4 +1,5 @@
-"""What the scheduler needs from outside. Adapters implement these; tests' fakes pass the same contract suites."""
+"""What the scheduler needs from outside. Adapters implement these; tests' fakes pass the same contract
+suites."""
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -47,7 +48,8 @@ class Registry(Protocol):
     """The owner of accounts. Every method raises TgfleetError, as in `services.runtime.errors`."""
 
     async def resolve(self, selection: Selection, time_left: float) -> Resolved:
-        """At most `time_left` seconds. Raises NotFound (ACCOUNT_NOT_FOUND, NO_ACCOUNT_SELECTED), InvalidArgument."""
+        """At most `time_left` seconds. Raises NotFound (ACCOUNT_NOT_FOUND, NO_ACCOUNT_SELECTED),
+        InvalidArgument."""
         ...
 
     async def set_wanted(self, command: SetWanted) -> Saved:
@@ -59,7 +61,8 @@ class Registry(Protocol):
         ...
 
     def watch(self) -> AsyncIterator[WatchBegan | AccountsChanged]:
-        """All accounts, then every change. Ends by raising Unavailable when the stream breaks; watch again then."""
+        """All accounts, then every change. Ends by raising Unavailable when the stream breaks; watch again
+        then."""
         ...
 
 
@@ -79,8 +82,8 @@ class Leadership(Protocol):
     """A won election, for as long as it lasts."""
 
     def valid(self) -> bool:
-        """Whether this process leads for certain. Compared before every command and commit: it turns False before
-        another process can be elected, also in a process that was frozen meanwhile."""
+        """Whether this process leads for certain. Compared before every command and commit: it turns False
+        before another process can be elected, also in a process that was frozen meanwhile."""
         ...
 
     async def lost(self) -> None:
@@ -105,7 +108,8 @@ class Election(Protocol):
 
 
 class Store(Protocol):
-    """The scheduler's database, open in one process. Every commit compares the term in its own transaction."""
+    """The scheduler's database, open in one process. Every commit compares the term in its own
+    transaction."""
 
     async def begin_term(self, holder: str) -> int:
         """The next term, from now on this process's."""

@@ -85,7 +85,11 @@ class SchedulerServicer(scheduler_pb2_grpc.SchedulerServiceServicer):
         if asked.undo:
             report = await handlers.undo_drain(leader, asked.worker_id)
         else:
-            report = await handlers.drain_worker(leader, asked.worker_id, _drain_timeout(asked))
+            limit = _drain_timeout(asked)
+            time_left = remaining(context, None)
+            report = await handlers.drain_worker(
+                leader, asked.worker_id, limit, 2 * limit if time_left is None else time_left
+            )
         response = fleet_pb2.DrainWorkerResponse(
             moved=report.moved,
             remaining=[

@@ -28,6 +28,7 @@ class Settings:
     start_burst: int = setting(100, minimum=1)
     """How many accounts may start at once after a quiet time."""
     crash_window: timedelta = setting(timedelta(minutes=10))
-    """An account that ran for less than this on a worker that crashed counts as having been there at a crash."""
+    """An account that ran for less than this on a worker that crashed counts as having been there at a
+    crash."""
     reflection: bool | None = setting(None)
     """Whether servers tell what they serve (gRPC reflection); unset means: only on a loopback address."""

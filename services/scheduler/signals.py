@@ -4,8 +4,8 @@ import asyncio
 
 
 class Signals:
-    """`changed(name)` wakes everybody who waits for that name. Ask for `waiter(name)` before you look, then wait for it, so
-    that no news in between is missed."""
+    """`changed(name)` wakes everybody who waits for that name. Ask for `waiter(name)` before you look, then
+    wait for it, so that no news in between is missed."""
 
     def __init__(self) -> None:
         self._waiters: dict[str, asyncio.Event] = {}

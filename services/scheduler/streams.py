@@ -7,7 +7,8 @@ from services.runtime.errors import TgfleetError, Unavailable
 from tgfleet.scheduler.v1 import scheduler_pb2
 
 _LIMIT = 10_000
-"""Messages that may wait for one worker; one that takes none has its stream ended and comes back with a full picture."""
+"""Messages that may wait for one worker; one that takes none has its stream ended and comes back with a full
+picture."""
 
 
 class WorkerStream:

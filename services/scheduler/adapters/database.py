@@ -1,7 +1,8 @@
 """Opens the scheduler's database: SQLite's pragmas, the newest schema, and one process per SQLite file.
 
-A standby that wins the election may find the file still in the hands of a leader that is being frozen or killed; it
-then waits for it (`StillInUseError`), as two processes on one file are what SQLite must not have (DESIGN section 2).
+A standby that wins the election may find the file still in the hands of a leader that is being frozen or
+killed; it then waits for it (`StillInUseError`), as two processes on one file are what SQLite must not have
+(DESIGN section 2).
 """
 
 import fcntl
@@ -72,7 +73,8 @@ def check_url(url: str) -> URL:
 
 
 async def open_database(url: str) -> Database:
-    """Opens the database and brings it to the newest schema. Raises SettingsError, StillInUseError, Unavailable."""
+    """Opens the database and brings it to the newest schema. Raises SettingsError, StillInUseError,
+    Unavailable."""
     parsed = check_url(url)
     lock_fd = _lock(Path(parsed.database or ""))
     engine = create_async_engine(parsed, pool_size=1, max_overflow=0)

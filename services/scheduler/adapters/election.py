@@ -1,8 +1,9 @@
-"""Elects the leading scheduler in etcd: a key that is created if it is absent, on a lease that the leader renews.
+"""Elects the leading scheduler in etcd: a key that is created if it is absent, on a lease that the leader
+renews.
 
-A leader counts its time from when the last acknowledged renewal was *sent*, on a clock that goes on while the process is
-frozen or the machine asleep, and stops believing in itself a margin before etcd can let the lease end. So at no
-time do two processes believe that they lead, whatever happens to either or to etcd.
+A leader counts its time from when the last acknowledged renewal was *sent*, on a clock that goes on while
+the process is frozen or the machine asleep, and stops believing in itself a margin before etcd can let the
+lease end. So at no time do two processes believe that they lead, whatever happens to either or to etcd.
 """
 
 import asyncio

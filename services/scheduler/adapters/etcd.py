@@ -1,5 +1,6 @@
-"""Talks to etcd through the stubs that aetcd ships, on channels of our own (STYLE.md says why not aetcd's client). Knows
-nothing of leaders. Every call has a time limit, so that a frozen etcd is an error and not a hang.
+"""Talks to etcd through the stubs that aetcd ships, on channels of our own (STYLE.md says why not aetcd's
+client). Knows nothing of leaders. Every call has a time limit, so that a frozen etcd is an error and not a
+hang.
 """
 
 import asyncio

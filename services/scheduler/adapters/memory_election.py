@@ -1,5 +1,5 @@
-"""The election without etcd, for tests and for trying things out: candidates of one `MemoryBallot` elect a leader among
-themselves. Passes the same contract suite as the real one.
+"""The election without etcd, for tests and for trying things out: candidates of one `MemoryBallot` elect a
+leader among themselves. Passes the same contract suite as the real one.
 """
 
 import asyncio

@@ -1,4 +1,5 @@
-"""The scheduler's tables: who led last, and which workers there are. What runs where is not kept: workers tell it."""
+"""The scheduler's tables: who led last, and which workers there are. What runs where is not kept: workers
+tell it."""
 
 from sqlalchemy import MetaData
 from sqlalchemy.orm import registry

@@ -1,4 +1,5 @@
-"""The registry, reached over gRPC. Knows nothing of the scheduler's decisions; errors leave as TgfleetError."""
+"""The registry, reached over gRPC. Knows nothing of the scheduler's decisions; errors leave as
+TgfleetError."""
 
 from collections.abc import AsyncIterator, Sequence
 from typing import Any

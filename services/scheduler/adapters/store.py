@@ -1,5 +1,5 @@
-"""Terms and known workers in SQL. Every commit compares the term in its own transaction, so that a leader that was frozen
-while another took over can write nothing (DESIGN section 2).
+"""Terms and known workers in SQL. Every commit compares the term in its own transaction, so that a leader
+that was frozen while another took over can write nothing (DESIGN section 2).
 """
 
 import time

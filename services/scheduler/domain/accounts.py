@@ -1,5 +1,5 @@
-"""One account as the scheduler sees it: what is wanted (spec), what is observed, and what is being done about the
-difference. The transitions of `Phase` are a table and `Entry.move` is their only mutator.
+"""One account as the scheduler sees it: what is wanted (spec), what is observed, and what is being done
+about the difference. The transitions of `Phase` are a table and `Entry.move` is their only mutator.
 """
 
 from collections.abc import Iterator
@@ -23,8 +23,8 @@ class Phase(Enum):
     STOPPING = "stopping"  # StopSessions was sent, no end seen yet
 
 
-# Who may make them: placement (IDLE -> QUEUED), the pacer (QUEUED -> STARTING), a wish taken back (QUEUED -> IDLE, -> STOPPING),
-# a worker's report (all others). A session found elsewhere passes through IDLE.
+# Who may make them: placement (IDLE -> QUEUED), the pacer (QUEUED -> STARTING), a wish taken back (QUEUED ->
+# IDLE, -> STOPPING), a worker's report (all others). A session found elsewhere passes through IDLE.
 TRANSITIONS: dict[Phase, frozenset[Phase]] = {
     Phase.IDLE: frozenset({Phase.QUEUED, Phase.STARTING, Phase.UP, Phase.STOPPING}),
     Phase.QUEUED: frozenset({Phase.STARTING, Phase.IDLE}),
@@ -90,7 +90,8 @@ class Entry:
         return self.token is not None and token is not None and token < self.token
 
     def forget_attempts(self) -> None:
-        """Starts over: no backoff, no rest, no count. The old verdict stays for people until there is a new one."""
+        """Starts over: no backoff, no rest, no count. The old verdict stays for people until there is a new
+        one."""
         self.attempts = 0
         self.resting = False
         self.next_try = None

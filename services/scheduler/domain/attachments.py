@@ -1,5 +1,5 @@
-"""Workers that come, fall silent, go and are given up (CONTRACT: a worker is lost when its stream is broken and the same
-process has not come back within T, or when another process bears its name).
+"""Workers that come, fall silent, go and are given up. A worker is lost when its stream is broken
+and the same process has not come back within T, or when another process bears its name.
 """
 
 from collections.abc import Sequence
@@ -81,7 +81,8 @@ def silence_due(fleet: Fleet, worker: Worker, attachment: int) -> None:
 
 
 def stream_lost(fleet: Fleet, worker: Worker, attachment: int) -> None:
-    """The stream is gone; the process may still run its sessions, so nothing of them is started elsewhere yet."""
+    """The stream is gone; the process may still run its sessions, so nothing of them is started elsewhere
+    yet."""
     if not worker.attached or worker.attachment != attachment:
         return
     worker.presence = Presence.AWAY
@@ -121,7 +122,8 @@ def files_changed(fleet: Fleet, worker: Worker, files: Sequence[AnnouncedFile]) 
 
 
 def begin_warm_up(fleet: Fleet) -> None:
-    """A new leader places nothing until T has passed or all known workers have said hello (DESIGN section 2)."""
+    """A new leader places nothing until T has passed or all known workers have said hello (DESIGN section
+    2)."""
     fleet.led_since = fleet.now
     if fleet.workers.expected():
         fleet.warm_until = fleet.now + fleet.rules.lease_ttl
@@ -135,7 +137,8 @@ def end_warm_up_if_all_came(fleet: Fleet) -> None:
 
 
 def end_warm_up(fleet: Fleet) -> None:
-    """From now on this leader places. Whoever did not come is gone as far as it knows; leases protect what it cannot see."""
+    """From now on this leader places. Whoever did not come is gone as far as it knows; leases protect what
+    it cannot see."""
     if not fleet.warming:
         return
     fleet.warm_until = None
@@ -148,22 +151,30 @@ def end_warm_up(fleet: Fleet) -> None:
 
 
 def _attach(fleet: Fleet, worker: Worker, event: e.WorkerHello) -> None:
+    worker.leaving = False
+    if not _is_same_process(worker, event):
+        worker.draining, worker.drain_deadline = event.draining, None
     worker.incarnation = event.incarnation
     worker.presence = Presence.ATTACHED
     worker.attachment = event.attachment
     worker.capacity = max(1, event.capacity)
-    worker.leaving = False
-    worker.draining = event.draining or (worker.draining and worker.drain_deadline is not None)
     heard(fleet, worker)
     fleet.workers.changed(worker)
     fleet.timers.set(fleet.now + _silence(fleet), "silence", worker.worker_id, worker.attachment)
     users = _fleet_users(fleet)
     fleet.outbox.first(c.FleetUsers(worker.worker_id, worker.attachment, users))
-    if worker.draining and not event.draining:
-        fleet.outbox.first(c.Drain(worker.worker_id, worker.attachment, drain=True))
+    if worker.draining != event.draining:
+        fleet.outbox.first(c.Drain(worker.worker_id, worker.attachment, drain=worker.draining))
     fleet.outbox.add(c.RememberWorker(worker.known()))
     state = "DRAINING" if worker.draining else "CONNECTED"
     _publish(fleet, worker, state, f"Worker {worker.worker_id} is connected.")
+
+
+def _is_same_process(worker: Worker, event: e.WorkerHello) -> bool:
+    """Whether this leader has known this very process before: then its own word on a drain outranks the
+    worker's."""
+    known = worker.presence is Presence.ATTACHED or worker.presence is Presence.AWAY
+    return known and worker.incarnation == event.incarnation
 
 
 def _give_up(fleet: Fleet, worker: Worker) -> None:
@@ -203,7 +214,8 @@ def _orphaned(fleet: Fleet, entry: Entry, worker: Worker) -> None:
 
 
 def _young(fleet: Fleet, orphans: list[Entry]) -> list[str]:
-    """Accounts that were starting, or had run for a short time only: one of them may have brought the worker down."""
+    """Accounts that were starting, or had run for a short time only: one of them may have brought the worker
+    down."""
     return [
         entry.account_id
         for entry in orphans

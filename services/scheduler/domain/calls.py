@@ -1,5 +1,5 @@
-"""Fleet calls in progress: who still lacks a result, and the results so far. Pure data with the one rule that an account
-gets exactly one result in a call.
+"""Fleet calls in progress: who still lacks a result, and the results so far. Pure data with the one rule
+that an account gets exactly one result in a call.
 """
 
 from collections import deque

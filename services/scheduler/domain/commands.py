@@ -1,7 +1,7 @@
 """What the scheduler's core wants done. Plain data; carried out by the driver, in order.
 
-Commands to a worker name the attachment (its stream) they are meant for: if that stream is gone, they are dropped, since
-the worker's next Hello tells the whole truth anyway.
+Commands to a worker name the attachment (its stream) they are meant for: if that stream is gone, they are
+dropped, since the worker's next Hello tells the whole truth anyway.
 """
 
 from collections.abc import Sequence
@@ -79,8 +79,8 @@ class FleetUsers:
 
 @dataclass(frozen=True, slots=True)
 class CloseStream:
-    """End a worker's stream: it was silent for too long, or another one took its place. `name_taken`: the stream is new,
-    and a live process bears its worker's name already."""
+    """End a worker's stream: it was silent for too long, or another one took its place. `name_taken`: the
+    stream is new, and a live process bears its worker's name already."""
 
     worker_id: str
     attachment: int
@@ -90,7 +90,8 @@ class CloseStream:
 
 @dataclass(frozen=True, slots=True)
 class SetWanted:
-    """Ask the registry to record a wish; answered by WantedSaved or WantedFailed with the same batch number."""
+    """Ask the registry to record a wish; answered by WantedSaved or WantedFailed with the same batch
+    number."""
 
     batch: int
     account_ids: Sequence[str]

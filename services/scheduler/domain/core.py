@@ -1,5 +1,5 @@
-"""The door to the pure core: one event in, commands out. Which function handles which event, and which timer, is in two
-tables. Nothing here waits, reads a clock or talks to anybody.
+"""The door to the pure core: one event in, commands out. Which function handles which event, and which
+timer, is in two tables. Nothing here waits, reads a clock or talks to anybody.
 """
 
 import random
@@ -37,7 +37,8 @@ class Core:
         now: float,
         wall: float,
     ) -> None:
-        """`now` by the clock that all events will be told with (seconds), `wall` the time of day (seconds since 1970)."""
+        """`now` by the clock that all events will be told with (seconds), `wall` the time of day (seconds
+        since 1970)."""
         self.fleet = Fleet(rules, term, rng)
         self.fleet.now, self.fleet.wall = now, wall
         attachments.remember(self.fleet, list(known_workers))

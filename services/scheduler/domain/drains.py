@@ -1,5 +1,5 @@
-"""Emptying a worker: its sessions are stopped cleanly and started elsewhere as soon as each is free; what cannot be moved
-is listed, and stopped at the deadline (DESIGN section 5).
+"""Emptying a worker: its sessions are stopped cleanly and started elsewhere as soon as each is free; what
+cannot be moved is listed, and stopped at the deadline (DESIGN section 5).
 """
 
 from services.scheduler.domain import commands as c

@@ -79,8 +79,9 @@ class StreamLost:
 class CallStarted:
     """A fleet call arrived with its selection. `deadline` (by `now`) is when its caller must have the rest.
 
-    One with the `request_id` and kind of a call that is known joins that. `explicit`: the accounts were named one by one,
-    and those that the call did not have are added to it (a gateway that asks a new leader for what is unanswered).
+    One with the `request_id` and kind of a call that is known joins that. `explicit`: the accounts were
+    named one by one, and those that the call did not have are added to it (a gateway that asks a new leader
+    for what is unanswered).
     """
 
     request_id: str

@@ -1,7 +1,7 @@
 """The state of the whole core in one place, and the outbox that collects what it wants done.
 
-The other modules of this package are functions over a `Fleet`; nothing else holds state. `now` and `wall` are set at
-the beginning of every event and do not change during it.
+The other modules of this package are functions over a `Fleet`; nothing else holds state. `now` and `wall`
+are set at the beginning of every event and do not change during it.
 """
 
 import random

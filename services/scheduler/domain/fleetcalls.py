@@ -1,5 +1,5 @@
-"""The four fleet calls: decides for each selected account what the call means for it now, records the wish where there is
-one, and then leaves it to `pursuit`. Results are handed out by `results`.
+"""The four fleet calls: decides for each selected account what the call means for it now, records the wish
+where there is one, and then leaves it to `pursuit`. Results are handed out by `results`.
 """
 
 from services.scheduler.domain import commands as c
@@ -51,7 +51,8 @@ def go_on(fleet: Fleet, call: FleetCall) -> None:
 
 
 def wanted_saved(fleet: Fleet, event: e.WantedSaved) -> None:
-    """The registry recorded a wish: the overlay on what the watch said holds until the watch has caught up."""
+    """The registry recorded a wish: the overlay on what the watch said holds until the watch has caught
+    up."""
     batch = fleet.saving.pop(event.batch, None)
     if batch is None:
         return
@@ -124,7 +125,8 @@ def _extend(fleet: Fleet, call: FleetCall, event: e.CallStarted) -> None:
 
 
 def _decide_some(fleet: Fleet, call: FleetCall, limit: int) -> None:
-    """Decides a slice of the accounts; the rest a moment later, so that the first results need not wait for the last."""
+    """Decides a slice of the accounts; the rest a moment later, so that the first results need not wait for
+    the last."""
     saves = []
     call.deciding = True
     for _ in range(min(limit, len(call.backlog))):
@@ -142,7 +144,8 @@ def _decide_some(fleet: Fleet, call: FleetCall, limit: int) -> None:
 
 
 def _decide(fleet: Fleet, call: FleetCall, entry: Entry) -> bool:
-    """Gives the result if it is known already, else makes the account pending. True: its wish must be recorded."""
+    """Gives the result if it is known already, else makes the account pending. True: its wish must be
+    recorded."""
     if call.kind is CallKind.START_ALL:
         return _decide_start(fleet, call, entry)
     if call.kind is CallKind.STOP_ALL:
@@ -211,7 +214,8 @@ def _decide_chat(fleet: Fleet, call: FleetCall, entry: Entry) -> bool:
 
 
 def _act(fleet: Fleet, call: FleetCall, entry: Entry) -> None:
-    """The wish is recorded: does what follows from it, for this call too if it still waits for the account."""
+    """The wish is recorded: does what follows from it, for this call too if it still waits for the
+    account."""
     pending = call.pending.get(entry.account_id)
     if pending is None:
         pursuit.pursue(fleet, entry)
@@ -282,7 +286,8 @@ def _pend(call: FleetCall, entry: Entry, pending: Pending) -> None:
 
 
 def _is_fresh(fleet: Fleet, entry: Entry) -> bool:
-    """Whether the worker's last word still counts: its stream is up (a silent one is ended after three periods)."""
+    """Whether the worker's last word still counts: its stream is up (a silent one is ended after three
+    periods)."""
     worker = fleet.workers.get(entry.worker_id)
     return worker is not None and worker.attached
 

@@ -1,7 +1,8 @@
 """The words in which the scheduler thinks. Knows neither protobuf nor SQL nor a clock.
 
-The enums bear the names of their protobuf twins (tgfleet.gateway.v1), so that `wire` can translate by name. Times of
-day are seconds since 1970 (`float`), points on the process's own clock are called `now`; 0.0 means "none".
+The enums bear the names of their protobuf twins (tgfleet.gateway.v1), so that `wire` can translate by name.
+Times of day are seconds since 1970 (`float`), points on the process's own clock are called `now`; 0.0 means
+"none".
 """
 
 from collections.abc import Mapping
@@ -73,8 +74,8 @@ UP_STATES = (
     SessionState.RECONNECTING,
     SessionState.STOPPING,
 )
-"""States in which a worker has, or is about to have or to close, a client for the session. A tuple: looking through four
-members by identity is faster than hashing an enum member, and this is asked for every report."""
+"""States in which a worker has, or is about to have or to close, a client for the session. A tuple: looking
+through four members by identity is faster than hashing an enum member, and this is asked for every report."""
 
 
 class Location(Enum):
@@ -227,7 +228,8 @@ class CallResult:
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """The figures the core decides with; seconds unless said otherwise. Defaults as in DESIGN sections 3-5."""
+    """The figures the core decides with; seconds unless said otherwise. Defaults as in DESIGN sections
+    3-5."""
 
     lease_ttl: float = 30.0
     lease_settle: float = 30.0

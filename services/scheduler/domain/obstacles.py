@@ -1,4 +1,5 @@
-"""Why an account may not start now, whatever worker there is: a list of small filters, each able to say why it refused."""
+"""Why an account may not start now, whatever worker there is: a list of small filters, each able to say why
+it refused."""
 
 from collections.abc import Callable
 
@@ -19,8 +20,8 @@ CONNECTING_METHODS = frozenset(
         "users.getusers",
     }
 )
-"""Methods that a client calls while it connects (TELEGRAM.md section 4), in lower case; `*` is a wait for an unknown one.
-Other waits do not keep an account from starting (DESIGN section 4)."""
+"""Methods that a client calls while it connects (TELEGRAM.md section 4), in lower case; `*` is a wait for an
+unknown one. Other waits do not keep an account from starting (DESIGN section 4)."""
 
 Filter = Callable[[Fleet, Entry], Verdict | None]
 

@@ -1,5 +1,5 @@
-"""How fast the whole fleet may start: a token bucket over a queue of accounts (DESIGN section 4, "start rate limited
-and jittered"). Knows only ids and seconds.
+"""How fast the whole fleet may start: a token bucket over a queue of accounts (DESIGN section 4, "start rate
+limited and jittered"). Knows only ids and seconds.
 """
 
 import random
@@ -9,7 +9,8 @@ _MIN_PAUSE = 0.02  # below this, timers cost more than the smoothness is worth
 
 
 class Pacer:
-    """A queue of account ids that lets `rate` a second through, and `burst` at once after a pause. Rate 0: no limit."""
+    """A queue of account ids that lets `rate` a second through, and `burst` at once after a pause. Rate 0:
+    no limit."""
 
     def __init__(self, rate: float, burst: int) -> None:
         self._rate = rate
@@ -26,7 +27,8 @@ class Pacer:
         self._queue.append(account_id)
 
     def take(self, now: float) -> str | None:
-        """The next account if the rate allows one now. Give the token back with `refund` if it was not used."""
+        """The next account if the rate allows one now. Give the token back with `refund` if it was not
+        used."""
         if not self._queue:
             return None
         if self._rate > 0:

@@ -1,5 +1,6 @@
-"""Which worker runs an account: its home worker if it has one; else the last one it ran on, so that its address stays;
-else the least loaded with room (DESIGN section 4). Filters over workers can each say why they refused.
+"""Which worker runs an account: its home worker if it has one; else the last one it ran on, so that its
+address stays; else the least loaded with room (DESIGN section 4). Filters over workers can each say why they
+refused.
 """
 
 from collections import Counter

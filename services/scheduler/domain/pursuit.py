@@ -1,5 +1,6 @@
-"""Closes the difference between what is wanted of one account and what is observed of it. `pursue` may be called at any
-time and does what the account's phase allows; everything that changes an account ends by calling it.
+"""Closes the difference between what is wanted of one account and what is observed of it. `pursue` may be
+called at any time and does what the account's phase allows; everything that changes an account ends by
+calling it.
 """
 
 from services.scheduler.domain import commands as c
@@ -61,7 +62,8 @@ def release(fleet: Fleet, entry: Entry) -> None:
 
 
 def ended(fleet: Fleet, entry: Entry, verdict: Verdict) -> None:
-    """A start did not come to RUNNING, or a session ended by itself. Plans the next attempt and answers the calls."""
+    """A start did not come to RUNNING, or a session ended by itself. Plans the next attempt and answers the
+    calls."""
     release(fleet, entry)
     entry.verdict = verdict
     if entry.wants_to_run():

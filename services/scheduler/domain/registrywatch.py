@@ -1,4 +1,5 @@
-"""Takes in what the registry says of accounts. A wish that this scheduler itself has recorded outranks older words."""
+"""Takes in what the registry says of accounts. A wish that this scheduler itself has recorded outranks older
+words."""
 
 from services.scheduler.domain import attachments, fleetcalls, pursuit, results, sentences
 from services.scheduler.domain import events as e

@@ -1,5 +1,6 @@
-"""Takes in what workers say of sessions. Only the newest grant counts: word under an older token is a stale holder's and
-changes nothing (DESIGN section 3); STARTED comes only from a RUNNING with a token, for the start that was commanded.
+"""Takes in what workers say of sessions. Only the newest grant counts: word under an older token is a stale
+holder's and changes nothing (DESIGN section 3); STARTED comes only from a RUNNING with a token, for the
+start that was commanded.
 """
 
 from services.scheduler.domain import commands as c
@@ -40,7 +41,8 @@ def gone_from(fleet: Fleet, entry: Entry, worker: Worker) -> None:
     if entry.phase is Phase.STOPPING:
         _stopped(fleet, entry, worker)
     elif entry.phase is not Phase.QUEUED:
-        # The command was lost with the old stream, or the end was: either way nothing runs, and nothing failed.
+        # The command was lost with the old stream, or the end was: either way nothing runs, and nothing
+        # failed.
         pursuit.release(fleet, entry)
         pursuit.pursue(fleet, entry)
 
@@ -91,8 +93,8 @@ def _in_between(fleet: Fleet, entry: Entry, worker: Worker, report: Report, *, h
 
 
 def _note_leaving(fleet: Fleet, worker: Worker, report: Report) -> None:
-    """A worker that stops a session without a command and without a reason is shutting down: nothing is placed there until
-    it says hello again, or T has passed."""
+    """A worker that stops a session without a command and without a reason is shutting down: nothing is
+    placed there until it says hello again, or T has passed."""
     if report.reason is Reason.UNSPECIFIED and not report.outcome and not worker.leaving:
         worker.leaving = True
         fleet.workers.changed(worker)
@@ -127,8 +129,8 @@ def _stopped(fleet: Fleet, entry: Entry, worker: Worker) -> None:
 
 
 def _found_elsewhere(fleet: Fleet, entry: Entry, worker: Worker, report: Report) -> None:
-    """A worker has a session that was not known to be there: it is adopted, and another holder with an older grant is
-    stopped."""
+    """A worker has a session that was not known to be there: it is adopted, and another holder with an older
+    grant is stopped."""
     other = fleet.workers.get(entry.worker_id)
     if other is not None and entry.phase is Phase.STARTING and report.token is None:
         return  # only one of two that want the session; the lease decides between them

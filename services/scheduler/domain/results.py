@@ -1,5 +1,5 @@
-"""Hands out the one result of each account in each fleet call. Decides nothing: it is told what happened to an account and
-knows which calls that answers.
+"""Hands out the one result of each account in each fleet call. Decides nothing: it is told what happened to
+an account and knows which calls that answers.
 """
 
 from services.scheduler.domain import sentences
@@ -29,7 +29,8 @@ def give_unknown(fleet: Fleet, call: FleetCall, account_id: str, name: str, verd
 
 
 def finish_if_done(fleet: Fleet, call: FleetCall) -> None:
-    """Ends a call whose accounts all have their result; it is remembered for a while, for callers that come back."""
+    """Ends a call whose accounts all have their result; it is remembered for a while, for callers that come
+    back."""
     if not call.backlog and not call.pending and not call.deciding and call.finished is None:
         call.finished = fleet.now
         fleet.outbox.progressed(call)
@@ -82,7 +83,8 @@ def nothing_ran(fleet: Fleet, entry: Entry) -> None:
 
 
 def running(fleet: Fleet, entry: Entry, *, seen_start: bool) -> None:
-    """A worker says RUNNING. `seen_start`: it came to that while this leader watched, rather than being found so."""
+    """A worker says RUNNING. `seen_start`: it came to that while this leader watched, rather than being
+    found so."""
     for call, pending in _acting(entry):
         if call.kind is not CallKind.START_ALL:
             continue

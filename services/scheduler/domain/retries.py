@@ -1,6 +1,6 @@
 """Whether and when a start that did not work is tried again. Pure tables and arithmetic.
 
-Three kinds of ending (the contract of the fleet calls):
+Three kinds of ending:
 
 * TIMED: the answer names the moment (a settle time, a flood wait); tried again then, as often as it takes.
 * BACKOFF: it may work by itself; tried again after 1 s .. 5 min, at most 20 times in a row.
@@ -57,15 +57,17 @@ def classify(reason: Reason) -> Retry:
 
 
 def backoff(attempt: int, rules: Rules, rng: random.Random) -> float:
-    """Seconds before repetition number `attempt` (from 1): between half and all of base * 2**(attempt-1), capped."""
+    """Seconds before repetition number `attempt` (from 1): between half and all of base * 2**(attempt-1),
+    capped."""
     full = min(rules.backoff_cap, rules.backoff_base * 2.0 ** min(attempt - 1, 30))
     return float(full * (0.5 + rng.random() / 2))
 
 
 def timed_delay(until: float, wall: float, rules: Rules, rng: random.Random) -> float:
-    """Seconds until a named moment, jittered by at most 0.2 s: everything that settles together must be back soon
-    after (DESIGN: grantable within T + S + 1.5 s), and the start rate spreads the rest. Without a moment (another
-    worker holds the lease and lives on): a part of T or S, so that the end of a short settle time is not slept through."""
+    """Seconds until a named moment, jittered by at most 0.2 s: everything that settles together must be back
+    soon after (DESIGN: grantable within T + S + 1.5 s), and the start rate spreads the rest. Without a
+    moment (another worker holds the lease and lives on): a part of T or S, so that the end of a short settle
+    time is not slept through."""
     if until > 0.0:
         return max(MIN_DELAY, until - wall) + rng.random() * 0.2
     cap = max(MIN_DELAY, min(rules.lease_ttl / 3, rules.lease_settle / 2))

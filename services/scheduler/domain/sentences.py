@@ -1,5 +1,6 @@
-"""Human sentences for what the scheduler decides: every refusal says what is the matter (`detail`) and what a person can
-do (`action`). Knows no protobuf. Accounts are never named in a detail: their names may be phone numbers.
+"""Human sentences for what the scheduler decides: every refusal says what is the matter (`detail`) and what
+a person can do (`action`). Knows no protobuf. Accounts are never named in a detail: their names may be phone
+numbers.
 """
 
 import re
@@ -76,7 +77,8 @@ def clock(when: float) -> str:
 
 
 def handle(spec: AccountSpec) -> str:
-    """How a command line should name the account: its name, or its id when the name looks like a phone number."""
+    """How a command line should name the account: its name, or its id when the name looks like a phone
+    number."""
     return spec.account_id if _PHONE.fullmatch(spec.name) else spec.name
 
 

@@ -1,7 +1,7 @@
 """Things to do later, in a heap. Knows no clock: whoever asks says what time it is.
 
-A timer is not taken out when it becomes pointless; whoever handles it looks whether it still means something. That keeps
-setting one O(log n) and everything else O(1).
+A timer is not taken out when it becomes pointless; whoever handles it looks whether it still means
+something. That keeps setting one O(log n) and everything else O(1).
 """
 
 import heapq
@@ -10,7 +10,8 @@ from typing import NamedTuple
 
 
 class Timer(NamedTuple):
-    """What to do (`kind`, a name in core.TIMERS) with what (`key`, and a `stamp` that tells newer from older)."""
+    """What to do (`kind`, a name in core.TIMERS) with what (`key`, and a `stamp` that tells newer from
+    older)."""
 
     due: float
     order: int

@@ -1,4 +1,5 @@
-"""The workers: who is connected, with how much room, and which accounts are on whom. Picks the least loaded in O(log n)."""
+"""The workers: who is connected, with how much room, and which accounts are on whom. Picks the least loaded
+in O(log n)."""
 
 import heapq
 from collections import OrderedDict

@@ -94,7 +94,8 @@ class Scheduler(Process):
     async def wait_health(self, wanted: Any, within: float = 20) -> None:
         deadline = time.monotonic() + within
         while await self.health() != wanted:
-            assert self.alive and time.monotonic() < deadline, self.tail()
+            assert self.alive, self.tail()
+            assert time.monotonic() < deadline, self.tail()
             await asyncio.sleep(0.05)
 
     async def serving(self, within: float = 20) -> None:

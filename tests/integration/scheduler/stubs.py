@@ -1,4 +1,5 @@
-"""A registry and workers made of nothing but their gRPC interfaces, for tests of the real scheduler process."""
+"""A registry and workers made of nothing but their gRPC interfaces, for tests of the real scheduler
+process."""
 
 from __future__ import annotations
 
@@ -6,7 +7,7 @@ import asyncio
 import contextlib
 import uuid
 from collections.abc import AsyncIterator, Callable
-from typing import Any
+from typing import Any, Self
 
 import grpc
 
@@ -55,12 +56,12 @@ class StubRegistry(registry_pb2_grpc.RegistryServiceServicer):
         for watcher in self._watchers:
             watcher.put_nowait(message)
 
-    async def ResolveAccounts(self, request: Any, context: Any) -> Any:
+    async def ResolveAccounts(self, request: Any, context: Any) -> Any:  # noqa: N802
         names = {record.account.name: account_id for account_id, record in self.accounts.items()}
         ids = [names.get(asked, asked) for asked in request.account_ids] or list(self.accounts)
         return registry_pb2.ResolveAccountsResponse(account_ids=ids, revision=self.revision)
 
-    async def SetWanted(self, request: Any, context: Any) -> Any:
+    async def SetWanted(self, request: Any, context: Any) -> Any:  # noqa: N802
         for account_id in request.account_ids:
             account = self.accounts[account_id].account
             if request.HasField("running"):
@@ -70,11 +71,11 @@ class StubRegistry(registry_pb2_grpc.RegistryServiceServicer):
         self.changed(*request.account_ids)
         return registry_pb2.SetWantedResponse(account_ids=request.account_ids, revision=self.revision)
 
-    async def ReportFacts(self, request: Any, context: Any) -> Any:
+    async def ReportFacts(self, request: Any, context: Any) -> Any:  # noqa: N802
         self.facts.extend(request.facts)
         return registry_pb2.ReportFactsResponse()
 
-    async def WatchAccounts(self, request: Any, context: Any) -> AsyncIterator[Any]:
+    async def WatchAccounts(self, request: Any, context: Any) -> AsyncIterator[Any]:  # noqa: N802
         queue: asyncio.Queue[registry_pb2.WatchAccountsResponse] = asyncio.Queue()
         self._watchers.add(queue)
         try:
@@ -89,7 +90,7 @@ class StubRegistry(registry_pb2_grpc.RegistryServiceServicer):
         finally:
             self._watchers.discard(queue)
 
-    async def __aenter__(self) -> StubRegistry:
+    async def __aenter__(self) -> Self:
         self._server = grpc.aio.server(options=[("grpc.max_send_message_length", 64 << 20)])
         registry_pb2_grpc.add_RegistryServiceServicer_to_server(self, self._server)
         self.port = self._server.add_insecure_port(f"127.0.0.1:{self.port}")
@@ -209,24 +210,35 @@ class StubWorker:
             await call.write(scheduler_pb2.AttachWorkerRequest(heartbeat=worker_pb2.Heartbeat()))
 
     async def _obey(self, call: Any, kind: str | None, message: scheduler_pb2.AttachWorkerResponse) -> None:
-        reports = []
-        if kind == "start":
-            for item in message.start.sessions:
-                report = self.answer(item.account_id, message.start.command_id)
-                if report is not None:
-                    if report.state == RUNNING:
-                        report.chatting = item.chat
-                        self.sessions[item.account_id] = report
-                    reports.append(report)
-        elif kind == "stop":
-            for account_id in message.stop.account_ids:
-                self.sessions.pop(account_id, None)
-                reports.append(worker_pb2.SessionReport(account_id=account_id, state=STOPPED, released=True))
-        elif kind == "set_chat":
-            for account_id in message.set_chat.account_ids:
-                if account_id in self.sessions:
-                    self.sessions[account_id].chatting = message.set_chat.chat
-                    reports.append(self.sessions[account_id])
+        obey = {"start": self._start, "stop": self._stop, "set_chat": self._set_chat}.get(kind or "")
+        reports = obey(message) if obey else []
         if reports:
             request = scheduler_pb2.AttachWorkerRequest(reports=worker_pb2.SessionReports(reports=reports))
             await call.write(request)
+
+    def _start(self, message: scheduler_pb2.AttachWorkerResponse) -> list[worker_pb2.SessionReport]:
+        reports = []
+        for item in message.start.sessions:
+            report = self.answer(item.account_id, message.start.command_id)
+            if report is not None:
+                if report.state == RUNNING:
+                    report.chatting = item.chat
+                    self.sessions[item.account_id] = report
+                reports.append(report)
+        return reports
+
+    def _stop(self, message: scheduler_pb2.AttachWorkerResponse) -> list[worker_pb2.SessionReport]:
+        for account_id in message.stop.account_ids:
+            self.sessions.pop(account_id, None)
+        return [
+            worker_pb2.SessionReport(account_id=account_id, state=STOPPED, released=True)
+            for account_id in message.stop.account_ids
+        ]
+
+    def _set_chat(self, message: scheduler_pb2.AttachWorkerResponse) -> list[worker_pb2.SessionReport]:
+        reports = []
+        for account_id in message.set_chat.account_ids:
+            if account_id in self.sessions:
+                self.sessions[account_id].chatting = message.set_chat.chat
+                reports.append(self.sessions[account_id])
+        return reports

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
+from typing import Any
 
 import grpc
 import pytest
@@ -38,14 +39,18 @@ async def test_a_stop_ends_all_streams_and_hands_over_at_once(
         assert await scheduler.stop() == 0
         stopped = time.monotonic()
         with pytest.raises(grpc.aio.AioRpcError) as raised:
-            while True:
-                await events.read()
+            await read_to_the_end(events)
         assert raised.value.code() is grpc.StatusCode.UNAVAILABLE
         with pytest.raises(grpc.aio.AioRpcError) as lost:
             await call
         assert lost.value.code() is grpc.StatusCode.UNAVAILABLE
     assert stopped - stopping < 4.0, scheduler.tail()
     await standby.serving(within=8)
+
+
+async def read_to_the_end(stream: Any) -> None:
+    while await stream.read() is not grpc.aio.EOF:
+        pass
 
 
 async def test_bad_settings_are_one_sentence(make_scheduler: Callable[..., Scheduler]) -> None:

@@ -1,5 +1,5 @@
-"""A stage for the pure core: virtual time, a registry that records wishes at once, and workers that say what a test
-tells them to say.
+"""A stage for the pure core: virtual time, a registry that records wishes at once, and workers that say what
+a test tells them to say.
 """
 
 from __future__ import annotations

@@ -87,3 +87,27 @@ def test_a_drain_survives_a_broken_stream_but_not_a_restart() -> None:
     stage.stops("w1", "a")
     stage.lose_stream("w1")
     assert started(stage.attach("w1", incarnation="w1-2")) == {"w1": ["a"]}
+
+
+def test_a_drain_that_was_undone_while_the_worker_was_away_stays_undone() -> None:
+    stage = drained("a", home="w1")
+    token = stage.entry("a").token
+    stage.lose_stream("w1")
+    stage.feed(e.DrainUndone("w1"))
+    new = stage.attach("w1", sessions=[stage.running("a", token)], draining=True)
+    assert [d.drain for d in only(c.Drain, new)] == [False]
+    assert stopped(stage.pass_time(120)) == {}
+
+
+def test_a_drain_command_that_was_lost_is_sent_again() -> None:
+    stage = drained("a", home="w1")
+    token = stage.entry("a").token
+    stage.lose_stream("w1")
+    new = stage.attach("w1", sessions=[stage.running("a", token)], draining=False)
+    assert [d.drain for d in only(c.Drain, new)] == [True]
+
+
+def test_a_new_leader_learns_of_a_drain_from_the_worker() -> None:
+    stage = Stage(accounts("a", wanted_running=True))
+    stage.attach("w1", draining=True)
+    assert stage.entry("a").worker_id == ""

@@ -1,5 +1,6 @@
-"""A small world around the core for random histories: workers with links that break, a lease for each session that only one
-may hold, and a registry that records wishes late. Everything the core must never do is checked on every command.
+"""A small world around the core for random histories: workers with links that break, a lease for each
+session that only one may hold, and a registry that records wishes late. Everything the core must never do is
+checked on every command.
 """
 
 from __future__ import annotations
