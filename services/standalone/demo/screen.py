@@ -94,6 +94,9 @@ class Screen:
         self._terminal.print(
             Text(f"Every outcome was the expected one. The tour took {seconds:.0f} s.", style="bold green")
         )
+        self._terminal.print(
+            Text("`make up` keeps such a fleet running; the README shows how to add your own accounts.")
+        )
 
     def _row(self, mark: Text, name: str, *cells: Text) -> None:
         grid = Table.grid(padding=(0, 1), expand=True)
