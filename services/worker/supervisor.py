@@ -154,8 +154,9 @@ class Supervisor:
         self._client = client
         self._desk = self._make_desk(client)
         me = await self._tools.connector.first(client, self.session.expected_user)
-        while isinstance(me, Me):
+        if isinstance(me, Me):
             self._running(me)
+        while isinstance(me, Me):
             limits = self._tools.limits
             watch = LinkWatch(client, limits.ping_interval, limits.probe_interval, self._on_wait)
             lost = await watch.until_down()
@@ -221,6 +222,7 @@ class Supervisor:
             self._links.given_up()
             return me
         self._links.back()
+        self._running(me)
         await self._recover(client)
         return me
 

@@ -15,6 +15,7 @@ from typing import Any
 
 from pyrogram import raw
 from pyrogram.crypto import rsa
+from pyrogram.storage import UpdateState
 
 from services.runtime.clock import Clock
 from services.worker.adapters.telegram_client import CALL_LIMIT, FleetClient, UpdateSink, within
@@ -124,7 +125,10 @@ class KurigramClient:
         client.session, client.is_connected = session, True
         await within(None, "initConnection", session.start())
         self._assert_routed()
-        await self._call(raw.functions.updates.GetState(), CALL_LIMIT)
+        state = await self._call(raw.functions.updates.GetState(), CALL_LIMIT)
+        if not await self._storage.get_update_states(0):
+            known = UpdateState(0, state.pts, state.qts, state.date, state.seq)
+            await self._storage.set_update_state(known)
         users = await self._call(raw.functions.users.GetUsers(id=[raw.types.InputUserSelf()]), CALL_LIMIT)
         if not users or not isinstance(users[0], raw.types.User):
             raise Refused(401, "AUTH_KEY_UNREGISTERED", "users.getUsers")

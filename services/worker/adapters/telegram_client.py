@@ -8,12 +8,20 @@ from collections.abc import Awaitable
 from typing import Any, TypeVar
 
 from pyrogram import Client, raw
-from pyrogram.errors import RPCError
+from pyrogram.errors import (
+    ChannelPrivate,
+    PersistentTimestampInvalid,
+    PersistentTimestampOutdated,
+    RPCError,
+)
 
-from services.worker.adapters.telegram_errors import method_name, translate
+from services.runtime.logs import get_logger
+from services.worker.adapters.telegram_errors import translate
 from services.worker.adapters.telegram_updates import to_message
-from services.worker.domain.telegram import LinkCause, LinkDown
+from services.worker.domain.telegram import Fenced, LinkCause, LinkDown
 from services.worker.ports import MessageHandler
+
+_log = get_logger("worker.telegram")
 
 Answer = TypeVar("Answer")
 
@@ -46,15 +54,26 @@ class FleetClient(Client):  # type: ignore[misc]  # the library has no types
         raise LinkDown(LinkCause.NOT_ALLOWED, "This session is not logged in.")
 
     async def invoke(self, query: Any, *_given: Any, **_more: Any) -> Any:
-        """Every call of the library itself: once, without sleeping, whatever it asked for."""
-        return await within(CALL_LIMIT, method_name(query), self._send(query))
+        """Every call of the library itself: once, without sleeping, whatever it asked for. A difference that
+        Telegram cannot make is told as a private channel's: the library repeats such calls without end."""
+        try:
+            async with asyncio.timeout(CALL_LIMIT):
+                return await self._send(query)
+        except (PersistentTimestampInvalid, PersistentTimestampOutdated) as error:
+            raise ChannelPrivate from error
 
     async def handle_updates(self, updates: Any) -> None:
-        """The stock client only logs that there are too many missed updates to send."""
-        if isinstance(updates, raw.types.UpdatesTooLong):
-            await self.recover_gaps()
-        else:
-            await super().handle_updates(updates)
+        """As the library's, in a task that nobody watches: what fails here is dropped, and its text goes
+        nowhere. The stock client only logs that there are too many missed updates to send."""
+        try:
+            if isinstance(updates, raw.types.UpdatesTooLong):
+                await self.recover_gaps()
+            else:
+                await super().handle_updates(updates)
+        except Fenced:
+            return  # the session ends by its gate
+        except Exception as error:  # noqa: BLE001 - whatever a parser or a call raises
+            _log.warning("dropped updates that cannot be handled", error=type(error).__name__)
 
     async def _send(self, query: Any) -> Any:
         result = await self.session.send(query, timeout=CALL_LIMIT)

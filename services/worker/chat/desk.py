@@ -32,6 +32,10 @@ REPLY_LIMIT = 15.0
 """Seconds."""
 _LINE_LENGTH = 20
 """Messages of one chat that may wait; the oldest are too old to be answered anyway."""
+_LAST_WORD_LIMIT = 2.0
+"""Seconds that an answer on its way gets when the session stops."""
+_REMEMBERED = 1_000
+"""Messages by which a repeated one is recognised."""
 _PEER_FLOOD = "PEER_FLOOD"
 
 
@@ -106,6 +110,8 @@ class ChatDesk:
         self._teller = teller
         self._clock = clock
         self._muted = False
+        self._sending: set[asyncio.Future[int]] = set()
+        self._seen: dict[tuple[int, int], None] = {}
         self._lines: dict[int, deque[IncomingMessage]] = {}
         self._tasks = TaskOwner(on_failure)
 
@@ -113,6 +119,8 @@ class ChatDesk:
         """A message arrived."""
         account = self._account
         if not self.enabled or may_see(message, account.policy, account.own_id, self._fleet.user_ids):
+            return
+        if not self._is_new(message):
             return
         self._count_received(message)
         line = self._lines.get(message.chat_id)
@@ -123,9 +131,22 @@ class ChatDesk:
         self._tasks.spawn(self._serve(message.chat_id), name="chat")
 
     async def close(self) -> None:
-        """Ends all handling; an answer under way is given up."""
+        """Ends all handling. An answer that is being sent gets a moment to be confirmed; one that is still
+        thought about is given up."""
         self.enabled = False
+        if self._sending:
+            await asyncio.wait(self._sending, timeout=_LAST_WORD_LIMIT)
         await self._tasks.close()
+
+    def _is_new(self, message: IncomingMessage) -> bool:
+        """A message may come twice: from the link, and again with the updates recovered after a gap."""
+        key = (message.chat_id, message.message_id)
+        if key in self._seen:
+            return False
+        self._seen[key] = None
+        if len(self._seen) > _REMEMBERED:
+            del self._seen[next(iter(self._seen))]
+        return True
 
     async def _serve(self, chat_id: int) -> None:
         line = self._lines[chat_id]
@@ -142,8 +163,11 @@ class ChatDesk:
         if not text or not self.enabled or self._may_not_answer(message):
             return
         self._rates.take(message.chat_id, self._clock.monotonic())
+        sending = asyncio.ensure_future(self._sender.reply(message, text, REPLY_LIMIT))
+        self._sending.add(sending)
+        sending.add_done_callback(self._sending.discard)
         try:
-            answer_id = await self._sender.reply(message, text, REPLY_LIMIT)
+            answer_id = await sending
         except Refused as error:
             self._on_refused(message, error)
         except (LinkDown, Fenced) as error:

@@ -4,6 +4,7 @@ the same."""
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
@@ -288,3 +289,30 @@ async def test_closing_twice_is_fine(bench: Bench, client: TelegramClient) -> No
     await client.close()
     assert client.facts().open_sockets == 0
     assert bench.user_id
+
+
+async def test_a_client_that_went_deaf_is_noticed_at_once() -> None:
+    """TELEGRAM.md section 3, hazard 2: the receive task dies and the library believes that all is well."""
+    async with TestDataCentre() as dc:
+        client = RealBench(dc).client()
+        await client.connect(5)
+        client._session.recv_task.cancel()  # type: ignore[attr-defined]
+        async with asyncio.timeout(1):
+            await client.ended()
+        assert not client.facts().receiving
+        await client.close()
+
+
+async def test_many_links_leave_no_task_thread_or_socket_behind() -> None:
+    async with TestDataCentre() as dc:
+        bench = RealBench(dc)
+        client = bench.client()
+        before = len(asyncio.all_tasks())
+        for _ in range(5):
+            await client.connect(5)
+            bench.drop()
+            await client.ended()
+        await client.close()
+        await asyncio.sleep(0.05)
+        assert len(asyncio.all_tasks()) <= before
+        assert sum(t.name.startswith("crypto") for t in threading.enumerate()) <= 2

@@ -8,7 +8,7 @@ import pytest
 
 from services.testdc.embed import Fault, FaultKind, NewAccount, channel_peer, group_peer, user_peer
 from tests.integration.worker.conftest import MakeWorld, World
-from tests.integration.worker.rig import RUNNING, eventually
+from tests.integration.worker.rig import RECONNECTING, RUNNING, eventually
 from tgfleet.gateway.v1 import account_pb2
 from tgfleet.worker.v1 import worker_pb2
 
@@ -203,3 +203,31 @@ async def test_rates_and_new_policies(make_world: MakeWorld, rules: str) -> None
     w.dc.control.send_message(eve, user_peer(me), "hello eve")
     await w.house.dispatcher.until(lambda: len(answers(w)) == 3)
     assert answers(w)[-1].chat_id == eve
+
+
+async def test_messages_missed_during_a_gap_are_answered_once(make_world: MakeWorld, rules: str) -> None:
+    w = await make_world(TGFLEET_CHAT_RULES_FILE=rules)
+    bob = person(w, "Bob")
+    me = w.account("acc_one").user_id
+    group = w.dc.control.create_channel("S", bob, [me])
+    marked = -1_000_000_000_000 - group.peer_id
+    w.house.registry.accounts["acc_one"].policy = account_pb2.ChatPolicy(user_ids=[bob], chat_ids=[marked])
+    await run(w, "acc_one")
+    w.dc.control.send_message(bob, channel_peer(group.peer_id), "hello while up")
+    await w.house.dispatcher.until(lambda: len(answers(w)) == 1)
+    away = Fault(FaultKind.RPC_ERROR, user_id=me, code=500, error="AWAY", methods=("initConnection",))
+    w.dc.control.set_fault(away)
+    w.dc.control.drop_connections(user_id=me)
+    await w.house.dispatcher.until_state("acc_one", RECONNECTING)
+    await eventually(lambda: not w.dc.control.live_connections(me))
+    w.dc.control.send_message(bob, user_peer(me), "hello while down")
+    w.dc.control.send_message(bob, channel_peer(group.peer_id), "hello all while down")
+    w.dc.control.clear_faults(user_id=me)
+    await w.house.dispatcher.until(lambda: len(answers(w)) == 3)
+    await asyncio.sleep(0.3)
+    assert sorted(r.text for r in received(w)) == [
+        "hello all while down",
+        "hello while down",
+        "hello while up",
+    ]
+    assert len(answers(w)) == 3
