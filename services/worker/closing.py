@@ -58,11 +58,13 @@ async def give_back(tools: Tools, session: Session, *, clean: bool) -> bool:
     if granted is None:
         return False
     granted.lease.gates.discard(granted.gate)
-    await tools.facts.flush(_FLUSH_LIMIT)
+    if not granted.lease.lost:
+        await tools.facts.flush(_FLUSH_LIMIT)
     release = Release(session.account_id, granted.grant.auth_key_id, granted.grant.token, clean)
     done = tools.releaser.give_back(release, granted.lease)
-    try:
-        freed = await asyncio.wait_for(asyncio.shield(done), _RELEASE_LIMIT)
-    except TimeoutError:
-        return False  # the releaser goes on
-    return freed and clean
+    if granted.lease.lost:
+        return (
+            False  # the registry cannot be reached, or knows nothing of the lease: the releaser goes on alone
+        )
+    await asyncio.wait({done}, timeout=_RELEASE_LIMIT)
+    return clean and done.done() and done.result()

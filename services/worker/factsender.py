@@ -32,23 +32,21 @@ class FactSender:
         self._rng = rng
         self._queue = FactQueue(_QUEUE_LIMIT)
         self._wake = asyncio.Event()
-        self._empty = asyncio.Event()
-        self._empty.set()
+        self._turn: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
 
     def put(self, account_id: str, token: Token | None, kind: FactKind) -> None:
         """Queues a fact that was seen now."""
         self._queue.put(Fact(str(uuid.uuid4()), account_id, self._clock.wall(), token, kind))
         FACTS_WAITING.set(len(self._queue))
-        self._empty.clear()
         self._wake.set()
 
     async def flush(self, limit: float) -> bool:
-        """Waits until everything was acknowledged, at most `limit` seconds; whether it was."""
-        try:
-            await asyncio.wait_for(self._empty.wait(), limit)
-        except TimeoutError:
-            return False
-        return True
+        """Waits for the next attempt to hand everything over, at most `limit` seconds; whether it worked."""
+        if not len(self._queue):
+            return True
+        turn = self._turn
+        await asyncio.wait({turn}, timeout=limit)
+        return turn.done() and turn.result()
 
     async def run(self) -> None:
         """Serves the queue until cancelled."""
@@ -59,7 +57,10 @@ class FactSender:
                 _GATHER if attempt == 0 else backoff(attempt, _RETRY_BASE, _RETRY_CAP, self._rng)
             )
             self._wake.clear()
-            attempt = 0 if await self._send_all() else attempt + 1
+            worked = await self._send_all()
+            turn, self._turn = self._turn, asyncio.get_running_loop().create_future()
+            turn.set_result(worked)
+            attempt = 0 if worked else attempt + 1
             if len(self._queue):
                 self._wake.set()
 
@@ -72,5 +73,4 @@ class FactSender:
                 return False
             self._queue.acknowledge(batch)
             FACTS_WAITING.set(len(self._queue))
-        self._empty.set()
         return True

@@ -158,7 +158,8 @@ class LeaseKeeper:
 async def _nap(wake: asyncio.Event, seconds: float) -> None:
     """Sleeps as long as asked, a second at most, or until woken."""
     try:
-        await asyncio.wait_for(wake.wait(), min(_LONGEST_NAP, max(_SHORTEST_NAP, seconds)))
+        async with asyncio.timeout(min(_LONGEST_NAP, max(_SHORTEST_NAP, seconds))):
+            await wake.wait()
     except TimeoutError:
         return
     wake.clear()

@@ -48,7 +48,8 @@ class Outbox:
     async def drained(self, limit: float) -> bool:
         """Until everything was taken, at most `limit` seconds."""
         try:
-            await asyncio.wait_for(self._drained.wait(), limit)
+            async with asyncio.timeout(limit):
+                await self._drained.wait()
         except TimeoutError:
             return False
         return True

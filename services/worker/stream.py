@@ -104,7 +104,8 @@ class StreamKeeper:
 
     async def _beat(self, attachment: Attachment, period: "asyncio.Future[float]") -> None:
         try:
-            seconds = await asyncio.wait_for(period, _WELCOME_LIMIT)
+            async with asyncio.timeout(_WELCOME_LIMIT):
+                seconds = await period
         except TimeoutError as error:
             raise Unavailable("The scheduler did not welcome this worker.") from error
         sequence = 0

@@ -51,8 +51,10 @@ class GrpcAttachment:
         """One message. Raises TgfleetError."""
         async with self._writing:
             try:
-                with translated_errors():
-                    await asyncio.wait_for(self._call.write(request), _WRITE_LIMIT)
+                # Not wait_for: before Python 3.12 it loses a cancellation that comes as the write ends.
+                async with asyncio.timeout(_WRITE_LIMIT):
+                    with translated_errors():
+                        await self._call.write(request)
             except (TimeoutError, asyncio.InvalidStateError) as error:
                 raise Unavailable("The stream to the scheduler takes no more messages.") from error
 

@@ -155,7 +155,8 @@ class GatedSocket:
         ready = self._loop.create_future()
         self._loop.add_writer(self._sock, _resolve, ready)
         try:
-            await asyncio.wait_for(ready, _WRITE_LIMIT)
+            async with asyncio.timeout(_WRITE_LIMIT):
+                await ready
         finally:
             if not self._closed:
                 self._loop.remove_writer(self._sock)

@@ -133,7 +133,8 @@ class WatchedSession(Session):  # type: ignore[misc]  # the library has no types
         """Asks for a sign of life and *waits* for it, unlike the stock one: a half-open link ends here."""
         while not self._lost.done():
             try:
-                await asyncio.wait_for(self.ping_task_event.wait(), self._keepalive)
+                async with asyncio.timeout(self._keepalive):
+                    await self.ping_task_event.wait()
             except TimeoutError:
                 await self._ping_or_end()
             else:
