@@ -31,6 +31,7 @@ class FakeRegistry:
         """Seconds before any answer."""
         self._answers: dict[str, Acquired] = {}
         self._revisions = itertools.count(1)
+        self._lease_ids = itertools.count(1000)
 
     async def acquire(
         self, request_id: str, wanted: Sequence[Wanted], held: Sequence[Held], limit: float
@@ -72,7 +73,7 @@ class FakeRegistry:
         if held:
             lease_id = held[0].lease_id
         else:
-            lease_id = 1000 + len(self.leases)
+            lease_id = next(self._lease_ids)
             self.leases[lease_id] = self._now() + self.ttl + self.settle
             made = (NewLease(lease_id, self.ttl, self.settle),)
         return Acquired(tuple(self._grant(one, lease_id) for one in wanted), made)
