@@ -5,7 +5,7 @@ them in the owners' internal requests. All of them raise `TgfleetError` only."""
 
 from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from enum import Enum
 from typing import Protocol
 
@@ -31,6 +31,8 @@ class FleetCall:
     account_ids: Sequence[str] = ()
     match_labels: Mapping[str, str] = field(default_factory=dict)
     wait_for: timedelta = timedelta(0)
+    start_time: datetime | None = None
+    """When the caller's call arrived here; the same however often it is asked again."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,6 +25,7 @@ from services.scheduler.streams import Streams
 REVISION = "revision"
 """The signal that the accounts' revision rose."""
 
+_OLDEST = 3600.0
 _SLICE = 200  # events taken in before their commands go out
 
 
@@ -64,6 +65,11 @@ class Driver:
     def now(self) -> float:
         """The time that events are told with; the core's own is that of its last event."""
         return self._clock.monotonic()
+
+    def ago(self, wall: float) -> float:
+        """A time of day (seconds since 1970) by `now`; not in the future, at most an hour ago."""
+        passed = self._clock.wall().timestamp() - wall
+        return self.now() - min(max(0.0, passed), _OLDEST)
 
     def check(self) -> None:
         """Raises Unavailable (NOT_LEADER) when this process leads no more."""

@@ -27,13 +27,15 @@ DEFAULT_DEADLINE = 60.0
 
 @dataclass(frozen=True, slots=True)
 class FleetCallRequest:
-    """One of the four fleet calls. `remaining` and `wait_for` in seconds."""
+    """One of the four fleet calls. `remaining` and `wait_for` in seconds; `began` the time of day when
+    it arrived at its gateway, 0 for now."""
 
     kind: CallKind
     selection: Selection
     request_id: str
     wait_for: float
     remaining: float
+    began: float
 
 
 async def run_fleet_call(
@@ -49,7 +51,13 @@ async def run_fleet_call(
     deadline = leader.driver.now() + max(0.0, ends - loop.time())
     await leader.driver.ask(
         e.CallStarted(
-            request.request_id, request.kind, resolved.account_ids, deadline, request.wait_for, explicit
+            request.request_id,
+            request.kind,
+            resolved.account_ids,
+            deadline,
+            request.wait_for,
+            explicit,
+            leader.driver.ago(request.began) if request.began else 0.0,
         )
     )
     call = leader.core.call(request.kind, request.request_id)

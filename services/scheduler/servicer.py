@@ -131,6 +131,7 @@ def _fleet_call(
         request.request_id,
         wait_for,
         handlers.DEFAULT_DEADLINE if time_left is None else time_left,
+        wire.wall_time(request.start_time),
     )
 
 

@@ -46,6 +46,11 @@ def timestamp(when: float) -> Timestamp | None:
     return made
 
 
+def wall_time(value: Timestamp) -> float:
+    """Seconds since 1970; 0 when it is not set."""
+    return float(value.seconds + value.nanos / 1e9)
+
+
 def duration(seconds: float) -> Duration:
     made = Duration()
     made.FromTimedelta(timedelta(seconds=max(0.0, seconds)))
@@ -239,7 +244,4 @@ def _config(account_id: str, config: Config) -> worker_pb2.SessionConfig:
 
 
 def _wall(message: account_pb2.Account | worker_pb2.SessionReport, field: str) -> float:
-    if not message.HasField(field):  # type: ignore[arg-type]
-        return 0.0
-    value: Timestamp = getattr(message, field)
-    return value.seconds + value.nanos / 1e9
+    return wall_time(getattr(message, field))

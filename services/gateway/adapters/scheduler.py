@@ -40,6 +40,8 @@ class GrpcScheduler:
             request_id=call.request_id,
         )
         request.wait_for.FromTimedelta(call.wait_for)
+        if call.start_time is not None:
+            request.start_time.FromDatetime(call.start_time)
         first = True
         async with open_call(
             self._stub.RunFleetCall, request, timeout=within, wait_for_ready=True

@@ -10,6 +10,7 @@ import random
 from collections.abc import AsyncGenerator, Iterable, Iterator, Sequence
 from contextlib import aclosing
 from dataclasses import replace
+from datetime import UTC, datetime
 from itertools import islice
 
 from services.gateway.domain.fleet_call import BATCH, FleetLedger
@@ -46,7 +47,8 @@ class FleetCallRun:
         rng: random.Random | None = None,
     ) -> None:
         """`seconds` is how long the call may work."""
-        self._call = call
+        # A new leader must know when the call arrived: what came up since then was started by it.
+        self._call = replace(call, start_time=datetime.now(UTC))
         self._scheduler = scheduler
         self._directory = directory
         self._rng = rng or random.Random()  # noqa: S311 - spreads retries

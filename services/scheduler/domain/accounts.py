@@ -50,6 +50,9 @@ class Entry:
     chatting: bool = False
     chat_asked: bool | None = None
     adopted: bool = False  # found in a Hello, not started by this leader
+    came_up: float = 0.0  # by `now`: when this leader saw it begin to run
+    went_down: float = 0.0  # by `now`: when this leader saw that it was stopped as told
+    chat_switched: float = 0.0  # by `now`: when this leader saw its chat handling change
     stop_sent: bool = False
     last_worker: str = ""
     verdict: Verdict | None = None  # why it does not run, for people

@@ -77,7 +77,8 @@ class StreamLost:
 
 @dataclass(slots=True)
 class CallStarted:
-    """A fleet call arrived with its selection. `deadline` (by `now`) is when its caller must have the rest.
+    """A fleet call arrived with its selection. `deadline` (by `now`) is when its caller must have the rest;
+    `began` (by `now`, 0 for this moment) when it arrived at its gateway, perhaps under an earlier leader.
 
     One with the `request_id` and kind of a call that is known joins that. `explicit`: the accounts were
     named one by one, and those that the call did not have are added to it (a gateway that asks a new leader
@@ -90,6 +91,7 @@ class CallStarted:
     deadline: float
     wait_for: float = 0.0
     explicit: bool = True
+    began: float = 0.0
 
 
 @dataclass(slots=True)

@@ -26,9 +26,8 @@ def call_started(fleet: Fleet, event: e.CallStarted) -> None:
     key = call_key(event.kind, event.request_id)
     call = fleet.calls.get(key)
     if call is None:
-        call = FleetCall(
-            key, event.request_id, event.kind, fleet.now, event.deadline, fleet.now + event.wait_for
-        )
+        began = min(event.began or fleet.now, fleet.now)
+        call = FleetCall(key, event.request_id, event.kind, began, event.deadline, fleet.now + event.wait_for)
         fleet.calls[key] = call
     elif not event.explicit:
         _extend(fleet, call, event)
@@ -161,7 +160,8 @@ def _decide_start(fleet: Fleet, call: FleetCall, entry: Entry) -> bool:
         results.give(fleet, call, entry, skip)
         return False
     if seen_running and wish_stands and _is_fresh(fleet, entry):
-        results.give(fleet, call, entry, Verdict(Outcome.ALREADY_RUNNING, worker_id=entry.worker_id))
+        outcome = Outcome.STARTED if entry.came_up > call.started else Outcome.ALREADY_RUNNING
+        results.give(fleet, call, entry, Verdict(outcome, worker_id=entry.worker_id))
         return False
     stage = Stage.ACTING if wish_stands else Stage.SAVING
     _pend(call, entry, Pending(stage, was_running=seen_running))
@@ -182,7 +182,7 @@ def _decide_stop(fleet: Fleet, call: FleetCall, entry: Entry) -> bool:
         if fleet.warming:
             _pend(call, entry, Pending(Stage.UNDECIDED))
         else:
-            results.give(fleet, call, entry, Verdict(Outcome.ALREADY_STOPPED))
+            results.give(fleet, call, entry, results.nothing_runs(call, entry))
         return False
     _pend(call, entry, Pending(Stage.ACTING if wish_stands else Stage.SAVING))
     return not wish_stands
@@ -201,7 +201,7 @@ def _decide_chat(fleet: Fleet, call: FleetCall, entry: Entry) -> bool:
     wanted = call.kind is CallKind.START_CHAT
     wish_stands = entry.spec.wanted_chatting == wanted and not entry.saves
     if entry.chatting == wanted and entry.chat_asked is None:
-        outcome = Outcome.ALREADY_CHATTING if wanted else Outcome.NOT_CHATTING
+        outcome = _chat_stands(call, entry)
         if wish_stands:
             results.give(fleet, call, entry, Verdict(outcome, worker_id=entry.worker_id))
             return False
@@ -211,6 +211,14 @@ def _decide_chat(fleet: Fleet, call: FleetCall, entry: Entry) -> bool:
     if wish_stands:
         _act(fleet, call, entry)
     return not wish_stands
+
+
+def _chat_stands(call: FleetCall, entry: Entry) -> Outcome:
+    """Chat handling is as the call wants it; whether it came to that during the call."""
+    during = entry.chat_switched > call.started
+    if call.kind is CallKind.START_CHAT:
+        return Outcome.CHAT_STARTED if during else Outcome.ALREADY_CHATTING
+    return Outcome.CHAT_STOPPED if during else Outcome.NOT_CHATTING
 
 
 def _act(fleet: Fleet, call: FleetCall, entry: Entry) -> None:

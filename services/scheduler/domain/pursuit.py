@@ -59,6 +59,8 @@ def release(fleet: Fleet, entry: Entry) -> None:
     entry.chatting = False
     entry.chat_asked = None
     entry.adopted = False
+    entry.came_up = 0.0
+    entry.chat_switched = 0.0
 
 
 def ended(fleet: Fleet, entry: Entry, verdict: Verdict) -> None:

@@ -72,6 +72,8 @@ def _running(fleet: Fleet, entry: Entry, report: Report, *, hello: bool) -> None
     entry.move(Phase.UP)
     entry.verdict = None
     entry.forget_attempts()
+    if was_starting and ours:
+        entry.came_up = fleet.now
     seen_start = (was_starting and ours) or (not was_starting and not hello)
     results.running(fleet, entry, seen_start=seen_start)
     results.chat_seen(fleet, entry)
@@ -123,6 +125,7 @@ def _ended(fleet: Fleet, entry: Entry, worker: Worker, report: Report) -> None:
 
 
 def _stopped(fleet: Fleet, entry: Entry, worker: Worker) -> None:
+    entry.went_down = fleet.now
     pursuit.release(fleet, entry)
     results.stopped(fleet, entry, worker.worker_id)
     pursuit.pursue(fleet, entry)
@@ -180,6 +183,8 @@ def _observe(fleet: Fleet, entry: Entry, report: Report) -> None:
     changed = entry.state is not report.state
     entry.state = report.state
     entry.state_time = report.state_time
+    if entry.chatting != report.chatting and not changed:
+        entry.chat_switched = fleet.now
     entry.chatting = report.chatting
     entry.token = report.token or entry.token
     if changed:

@@ -79,7 +79,13 @@ def nothing_ran(fleet: Fleet, entry: Entry) -> None:
     """A wish to stop was recorded for an account of which nothing had come to a worker."""
     for call, _ in _acting(entry):
         if call.kind is CallKind.STOP_ALL:
-            give(fleet, call, entry, Verdict(Outcome.ALREADY_STOPPED))
+            give(fleet, call, entry, nothing_runs(call, entry))
+
+
+def nothing_runs(call: FleetCall, entry: Entry) -> Verdict:
+    """What a StopAll says of an account of which nothing runs."""
+    during = entry.went_down > call.started
+    return Verdict(Outcome.STOPPED if during else Outcome.ALREADY_STOPPED)
 
 
 def running(fleet: Fleet, entry: Entry, *, seen_start: bool) -> None:
@@ -90,6 +96,7 @@ def running(fleet: Fleet, entry: Entry, *, seen_start: bool) -> None:
             continue
         asked_by_it = entry.command_id.partition(":")[2] == call.request_id
         started = (seen_start and not pending.was_running) or (entry.adopted and asked_by_it)
+        started = started or entry.came_up > call.started
         outcome = Outcome.STARTED if started else Outcome.ALREADY_RUNNING
         give(fleet, call, entry, Verdict(outcome, worker_id=entry.worker_id))
 

@@ -47,11 +47,14 @@ async def fleet_call(
     wait_for: float = 0.0,
     timeout: float = 20.0,
     into: Answers | None = None,
+    began: float = 0.0,
 ) -> Answers:
     answers = into or Answers()
     request = scheduler_pb2.RunFleetCallRequest(
         kind=kind, account_ids=account_ids, request_id=request_id or str(uuid.uuid4())
     )
+    if began:
+        request.start_time.FromNanoseconds(int(began * 1e9))
     if wait_for:
         request.wait_for.FromTimedelta(timedelta(seconds=wait_for))
     async with grpc.aio.insecure_channel(f"127.0.0.1:{scheduler.port}") as channel:

@@ -282,3 +282,31 @@ def test_an_older_word_of_the_registry_does_not_take_a_wish_back() -> None:
     assert stopped(stage.feed(e.AccountsChanged([accounts("a")[0]], revision=stage.revision))) == {
         "w1": ["a"]
     }
+
+
+def test_a_call_that_began_under_an_earlier_leader_counts_what_came_up_meanwhile() -> None:
+    stage = Stage(accounts("a", "b", wanted_running=True))
+    stage.attach("w1")
+    stage.pass_time(10)
+    stage.runs("w1", "a")
+    stage.pass_time(5)
+    began = stage.now - 7
+
+    def asked_again(kind: CallKind, request_id: str, since: float) -> dict[str, str]:
+        stage.feed(e.CallStarted(request_id, kind, ["a"], stage.now + 60, began=since))
+        call = stage.core.call(kind, request_id)
+        assert call is not None
+        return outcomes(call)
+
+    assert asked_again(CallKind.START_ALL, "r", began) == {"a": "STARTED"}
+    assert asked_again(CallKind.START_ALL, "s", stage.now - 3) == {"a": "ALREADY_RUNNING"}
+    stage.call(CallKind.START_CHAT, "a")
+    stage.runs("w1", "a", token=stage.entry("a").token, chatting=True)
+    stage.pass_time(5)
+    assert asked_again(CallKind.START_CHAT, "t", began) == {"a": "CHAT_STARTED"}
+    assert asked_again(CallKind.START_CHAT, "u", stage.now - 3) == {"a": "ALREADY_CHATTING"}
+    stage.call(CallKind.STOP_ALL, "a")
+    stage.stops("w1", "a")
+    stage.pass_time(5)
+    assert asked_again(CallKind.STOP_ALL, "v", began) == {"a": "STOPPED"}
+    assert asked_again(CallKind.STOP_ALL, "x", stage.now - 3) == {"a": "ALREADY_STOPPED"}
