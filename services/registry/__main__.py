@@ -58,11 +58,12 @@ async def main(settings: Settings, life: Lifecycle) -> None:
     database = open_database(settings.database_url)
     etcd = EtcdClient(settings.etcd, min(_MAX_ETCD_TIMEOUT, settings.lease_ttl / 3))
     life.on_stop(life.tasks.close, name="background tasks")
+    leases = EtcdLeaseStore(etcd, settings.lease_ttl)
+    life.on_stop(leases.close, name="acquisitions")
     life.on_stop(etcd.close, name="etcd channels")
     life.on_stop(database.close, name="database")
     await upgrade(database)
     store = SqlStore(database)
-    leases = EtcdLeaseStore(etcd, settings.lease_ttl)
     generations = Generations(store, leases, SystemClock(), settings.lease_ttl)
     handlers = build_handlers(settings, store, leases, vault, generations)
     if bootstrap:

@@ -99,10 +99,10 @@ def remove(key: bytes) -> Any:
     return rpc_pb2.RequestOp(request_delete_range=rpc_pb2.DeleteRangeRequest(key=key))
 
 
-def nested(compare: Any, success: list[Any], failure: list[Any]) -> Any:
+def nested(compare: list[Any], success: list[Any], failure: list[Any]) -> Any:
     """A transaction inside another one."""
     return rpc_pb2.RequestOp(
-        request_txn=rpc_pb2.TxnRequest(compare=[compare], success=success, failure=failure)
+        request_txn=rpc_pb2.TxnRequest(compare=compare, success=success, failure=failure)
     )
 
 

@@ -1,8 +1,8 @@
 """One database transaction that a cancelled call cannot leave half open.
 
-aiosqlite works in a thread: a task that is cancelled while a statement runs there goes on without it, and what
-the statement did (a BEGIN, say) stays with a connection that nobody rolls back, until every writer ends in
-`database is locked`. So each step runs to its end here before the cancellation is passed on.
+aiosqlite works in a thread: a task that is cancelled while a statement runs there goes on without it, and
+what the statement did (a BEGIN, say) stays with a connection that nobody rolls back, until every writer ends
+in `database is locked`. So each step runs to its end here before the cancellation is passed on.
 """
 
 import asyncio

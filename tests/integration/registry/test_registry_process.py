@@ -27,6 +27,13 @@ def etcd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EtcdProcess]:
         yield running
 
 
+@pytest.fixture
+def own_etcd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EtcdProcess]:
+    """For registries with another database: two databases over one etcd take it for lost again and again."""
+    with EtcdProcess(tmp_path_factory.mktemp("own-etcd")) as running:
+        yield running
+
+
 @pytest.fixture(scope="module")
 def shared(tmp_path_factory: pytest.TempPathFactory, etcd: EtcdProcess) -> Iterator[RegistryProcess]:
     running = RegistryProcess(tmp_path_factory.mktemp("registry"), etcd.endpoint)
@@ -56,7 +63,7 @@ async def refused(call: object) -> TgfleetError:
 async def settled_acquire(
     registry: RegistryProcess, worker: str, ids: list[str]
 ) -> pb.AcquireSessionsResponse:
-    """Acquires, waiting out a new generation (every test has its own database over one etcd)."""
+    """Acquires, waiting out a new generation (accounts may have been there before the registry saw etcd)."""
     async with asyncio.timeout(20):
         while True:
             answer = await registry.acquire(worker, f"i-{worker}", secrets.token_hex(4), ids)
@@ -90,8 +97,8 @@ async def test_a_grant_has_everything_that_a_worker_needs(registry: RegistryProc
     assert (answer.leases[0].ttl.seconds, answer.leases[0].settle.seconds) == (2, 1)
 
 
-async def test_everything_is_there_after_kill_9(tmp_path: Path, etcd: EtcdProcess) -> None:
-    first = await RegistryProcess(tmp_path, etcd.endpoint).start()
+async def test_everything_is_there_after_kill_9(tmp_path: Path, own_etcd: EtcdProcess) -> None:
+    first = await RegistryProcess(tmp_path, own_etcd.endpoint).start()
     items = [vault_item(f"n{number}", labels={"k": "v"}) for number in range(5)]
     results = await first.add(*items, request_id="r1")
     ids = [result.account.account_id for result in results]
@@ -104,7 +111,7 @@ async def test_everything_is_there_after_kill_9(tmp_path: Path, etcd: EtcdProces
     await first.stub.ReportFacts(pb.ReportFactsRequest(facts=[wait]), timeout=5)
     await first.end(signal.SIGKILL)
 
-    second = await RegistryProcess(tmp_path, etcd.endpoint).start()
+    second = await RegistryProcess(tmp_path, own_etcd.endpoint).start()
     try:
         listed = await second.stub.ListAccounts(pb.ListAccountsRequest(), timeout=5)
         assert [account.name for account in listed.response.accounts] == [f"n{number}" for number in range(5)]
@@ -157,12 +164,12 @@ async def test_a_file_that_is_no_database_stops_the_start(tmp_path: Path) -> Non
     assert "damaged or no SQLite database" in registry.log.read_text()
 
 
-async def test_the_lost_master_key_refuses_only_what_it_sealed(tmp_path: Path, etcd: EtcdProcess) -> None:
-    first = await RegistryProcess(tmp_path, etcd.endpoint).start()
+async def test_the_lost_master_key_refuses_only_what_it_sealed(tmp_path: Path, own_etcd: EtcdProcess) -> None:
+    first = await RegistryProcess(tmp_path, own_etcd.endpoint).start()
     [old] = await first.add(vault_item("old"))
     await first.end()
     first.keys.unlink()
-    second = await RegistryProcess(tmp_path, etcd.endpoint).start()
+    second = await RegistryProcess(tmp_path, own_etcd.endpoint).start()
     try:
         [new] = await second.add(vault_item("new"))
         await settled_acquire(second, "w1", [new.account.account_id])
@@ -344,8 +351,8 @@ async def test_tokens_over_the_wire(registry: RegistryProcess) -> None:
     assert (gone.code, gone.reason) == ("UNAUTHENTICATED", "TOKEN_INVALID")
 
 
-async def test_no_secret_stands_in_a_log_or_file(tmp_path: Path, etcd: EtcdProcess) -> None:
-    registry = await RegistryProcess(tmp_path, etcd.endpoint, TGFLEET_LOG_LEVEL="debug").start()
+async def test_no_secret_stands_in_a_log_or_file(tmp_path: Path, own_etcd: EtcdProcess) -> None:
+    registry = await RegistryProcess(tmp_path, own_etcd.endpoint, TGFLEET_LOG_LEVEL="debug").start()
     key = secrets.token_bytes(256)
     text, password = session_string(key), "CanaryProxyPassword7"
     proxied = account_pb2.ImportItem(

@@ -1,0 +1,160 @@
+"""One call of acquire on etcd: which leases its sessions go on, and what became of each. Used by
+`etcd_leases` only."""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Any
+
+from services.registry.adapters import etcd_layout as layout
+from services.registry.adapters.etcd_client import EtcdClient, LeaseNotFoundError
+from services.registry.adapters.etcd_grants import OPS, Attempt, Batch, GrantGroups, Tried
+from services.registry.domain.leasing import (
+    AcquireAnswer,
+    Epoch,
+    Granted,
+    HeldLease,
+    LeaseGone,
+    LeaseTerms,
+    Outcome,
+    Owner,
+    StoreView,
+    Taken,
+    Token,
+    Want,
+    lease_slots,
+    store_ttl,
+)
+
+_HALF_SECOND = timedelta(milliseconds=500)
+
+
+class Acquisition:
+    """Make one for each call."""
+
+    def __init__(
+        self,
+        client: EtcdClient,
+        groups: GrantGroups,
+        lease_ttl: timedelta,
+        *,
+        owner: Owner,
+        request_id: str,
+        epoch: Epoch,
+    ) -> None:
+        self._client = client
+        self._groups = groups
+        self._lease_ttl = lease_ttl
+        self._owner = owner
+        self._request_id = request_id
+        self._epoch = epoch
+        self._lease_value = layout.lease_value(owner, epoch.generation)
+        self._made: dict[int, timedelta] = {}
+        self._earlier: dict[int, timedelta] = {}
+        self._recorded: set[int] = set()
+        self._used: set[int] = set()
+        self._left: dict[int, int] = {}
+
+    async def run(self, wants: Sequence[Want], held: tuple[HeldLease, ...]) -> AcquireAnswer:
+        """Raises OtherEpochError and Unavailable."""
+        slots = await self._slots(wants, held)
+        outcomes: list[Outcome] = []
+        view = StoreView(0, None, 0)
+        for start in range(0, len(wants), OPS):
+            chunk = list(zip(wants[start : start + OPS], slots[start : start + OPS], strict=True))
+            view, found = await self._chunk(chunk, view)
+            outcomes += found
+        for lease in held:
+            self._earlier.pop(lease.lease_id, None)
+        outcomes = await self._refresh(outcomes)
+        used = {i: s for i, s in self._made.items() if i in self._used} | self._earlier
+        terms = tuple(LeaseTerms(i, self._lease_ttl, settle) for i, settle in used.items())
+        return AcquireAnswer(view, tuple(outcomes), terms)
+
+    async def drop_unused(self) -> None:
+        """Ends the leases on which nothing came to lie. They would end by themselves; a failure does not
+        matter."""
+        unused = [i for i in self._made if i not in self._used]
+        if unused:
+            await asyncio.gather(*(self._client.revoke(i) for i in unused), return_exceptions=True)
+
+    async def _slots(self, wants: Sequence[Want], held: tuple[HeldLease, ...]) -> list[int]:
+        """A lease for each want, in order: held ones first, then new ones."""
+        by_settle: dict[timedelta, list[int]] = defaultdict(list)
+        for index, want in enumerate(wants):
+            by_settle[want.settle].append(index)
+        slots = [0] * len(wants)
+        for settle, indexes in by_settle.items():
+            found, missing = lease_slots(held, settle, len(indexes))
+            if missing:
+                lease_id = await self._client.grant(store_ttl(self._lease_ttl, settle))
+                self._made[lease_id] = settle
+                found += [lease_id] * missing
+            for index, lease_id in zip(indexes, found, strict=True):
+                slots[index] = lease_id
+        return slots
+
+    async def _chunk(
+        self, chunk: list[tuple[Want, int]], before: StoreView
+    ) -> tuple[StoreView, list[Outcome]]:
+        """One transaction, perhaps shared with other calls."""
+        fresh = {i for _, i in chunk if i in self._made and i not in self._recorded}
+        attempts = [self._attempt(want, lease_id, fresh) for want, lease_id in chunk]
+        records = [(lease_id, self._lease_value) for lease_id in sorted(fresh)]
+        try:
+            view, tried = await self._groups.submit(Batch(self._epoch, attempts, records))
+        except (
+            LeaseNotFoundError
+        ):  # a lease made just now is gone already: the store was lost, or took very long
+            return before, [LeaseGone(lease_id) for _, lease_id in chunk]
+        self._recorded |= fresh
+        token = Token(self._epoch.generation, view.mark)
+        outcomes = [
+            await self._outcome(one, lease_id, token) for one, (_, lease_id) in zip(tried, chunk, strict=True)
+        ]
+        return view, outcomes
+
+    def _attempt(self, want: Want, lease_id: int, fresh: set[int]) -> Attempt:
+        value = layout.new_session(want, self._owner, self._request_id, self._epoch.generation)
+        owned = None if lease_id in fresh else self._lease_value
+        return Attempt(layout.session_key(want.auth_key_id), value.encode(), lease_id, owned)
+
+    async def _outcome(self, tried: Tried, lease_id: int, token: Token) -> Outcome:
+        if tried.granted:
+            self._used.add(lease_id)
+            return Granted(token, lease_id)
+        if tried.found is None:
+            return LeaseGone(lease_id)
+        return await self._existing(tried.found)
+
+    async def _existing(self, kv: Any) -> Outcome:
+        """What an existing key means: our own earlier attempt, or somebody else's session."""
+        value = layout.decode_session(kv.value)
+        generation = self._epoch.generation
+        asked = (self._owner.incarnation, self._request_id, generation)
+        if (value.incarnation, value.request_id, value.generation) == asked and not value.settling:
+            self._used.add(kv.lease)
+            if kv.lease not in self._made:
+                self._earlier[kv.lease] = value.settle
+            return Granted(Token(generation, kv.create_revision), kv.lease)
+        if kv.lease not in self._left:
+            self._left[kv.lease] = await self._client.time_to_live(kv.lease)
+        remaining = _remaining(self._left[kv.lease])
+        return Taken(value.worker_id, value.settling or remaining <= value.settle, remaining)
+
+    async def _refresh(self, outcomes: list[Outcome]) -> list[Outcome]:
+        """Gives leases that an earlier attempt made their full time again: the worker may count from this
+        one."""
+        if not self._earlier:
+            return outcomes
+        left = await self._client.keep_alive(sorted(self._earlier))
+        gone = {lease_id for lease_id in self._earlier if left.get(lease_id, 0) <= 0}
+        return [
+            LeaseGone(o.lease_id) if isinstance(o, Granted) and o.lease_id in gone else o for o in outcomes
+        ]
+
+
+def _remaining(seconds: int) -> timedelta:
+    """etcd tells whole seconds, rounded down, and looks for ended leases every half second."""
+    return _HALF_SECOND + timedelta(seconds=max(seconds, 0))

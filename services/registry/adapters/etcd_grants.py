@@ -1,0 +1,187 @@
+"""Puts the grants of many callers into few transactions: what waits while one is on its way goes with the
+next.
+
+One etcd transaction holds up to 120 attempts `if the key is absent and the lease is still its worker's then
+put, else read`, all under the condition that the store is of the expected epoch. etcd compares everything
+before it writes anything, and refuses a transaction that writes one key twice, so no two attempts on one key
+share one.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from services.registry.adapters import etcd_layout as layout
+from services.registry.adapters.etcd_client import EtcdClient, LeaseNotFoundError, rpc_pb2
+from services.registry.domain.leasing import Epoch, StoreView
+
+OPS = 110
+"""Attempts in one transaction. etcd allows 128 operations; the leases' records and the mark take some."""
+
+_IN_FLIGHT = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One session to put on a lease. `owned` is what the lease's record must hold; None for a lease that was
+    granted just now, whose record goes with the same transaction."""
+
+    key: bytes
+    value: bytes
+    lease_id: int
+    owned: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class Tried:
+    """What became of an attempt. `found` is the key as it is when it was not free; neither: the lease is
+    gone."""
+
+    granted: bool
+    found: Any = None
+
+
+@dataclass(slots=True)
+class Batch:
+    """The attempts of one caller, at most OPS, and the records of its new leases."""
+
+    epoch: Epoch
+    attempts: Sequence[Attempt]
+    records: Sequence[tuple[int, bytes]]
+    answer: "asyncio.Future[tuple[StoreView, list[Tried]]]" = field(
+        default_factory=lambda: asyncio.get_running_loop().create_future()
+    )
+
+    @property
+    def size(self) -> int:
+        """Operations that it takes."""
+        return len(self.attempts) + len(self.records)
+
+
+class OtherEpochError(Exception):
+    """The store is not of the epoch that the caller expects; nothing was done."""
+
+    def __init__(self, view: StoreView) -> None:
+        super().__init__()
+        self.view = view
+
+
+class GrantGroups:
+    """`submit` from anywhere in one event loop."""
+
+    def __init__(self, client: EtcdClient) -> None:
+        self._client = client
+        self._queue: deque[Batch] = deque()
+        self._running: set[asyncio.Task[None]] = set()
+        self._woken = False
+
+    async def submit(self, batch: Batch) -> tuple[StoreView, list[Tried]]:
+        """The store as it was, and what became of each attempt. Raises OtherEpochError, LeaseNotFoundError
+        (then nothing was done), Unavailable."""
+        self._queue.append(batch)
+        if not self._woken:
+            self._woken = True
+            asyncio.get_running_loop().call_soon(self._send_more)
+        return await batch.answer
+
+    async def close(self) -> None:
+        """Ends what is under way; its callers get a cancellation."""
+        running = list(self._running)
+        for task in running:
+            task.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
+
+    def _send_more(self) -> None:
+        self._woken = False
+        while self._queue and len(self._running) < _IN_FLIGHT:
+            task = asyncio.ensure_future(self._send(self._take()))
+            self._running.add(task)
+            task.add_done_callback(self._sent)
+
+    def _sent(self, task: "asyncio.Task[None]") -> None:
+        self._running.discard(task)
+        self._send_more()
+
+    def _take(self) -> list[Batch]:
+        """The batches that go together: of one generation, of different keys, within the limit."""
+        taken = [self._queue.popleft()]
+        room = OPS + len(taken[0].records) - taken[0].size
+        keys = {attempt.key for attempt in taken[0].attempts}
+        while self._queue and self._queue[0].size <= room:
+            batch = self._queue[0]
+            own = {attempt.key for attempt in batch.attempts}
+            if batch.epoch.generation != taken[0].epoch.generation or own & keys:
+                break
+            taken.append(self._queue.popleft())
+            keys |= own
+            room -= batch.size
+        return taken
+
+    async def _send(self, batches: list[Batch]) -> None:
+        try:
+            await self._transact(batches)
+        except LeaseNotFoundError as error:
+            if len(batches) == 1:
+                _fail(batches, error)
+            for batch in batches if len(batches) > 1 else ():
+                await self._send([batch])  # somebody's lease ended just now; it spoils only its own
+        except asyncio.CancelledError:
+            for batch in batches:
+                batch.answer.cancel()
+            raise
+        except Exception as error:  # noqa: BLE001 - belongs to those who wait for the answer
+            _fail(batches, error)
+
+    async def _transact(self, batches: list[Batch]) -> None:
+        generation = batches[0].epoch.generation
+        high_water = max(batch.epoch.high_water for batch in batches)
+        attempts = [_operation(attempt) for batch in batches for attempt in batch.attempts]
+        records = [layout.put(layout.lease_key(i), v, i) for batch in batches for i, v in batch.records]
+        request = rpc_pb2.TxnRequest(
+            compare=[
+                layout.is_value(layout.MIRROR, layout.mirror_value(generation)),
+                layout.is_not_older(layout.MARK, high_water),
+            ],
+            success=[*attempts, *records, layout.put(layout.MARK, b"")],
+            failure=[layout.read(layout.MIRROR), layout.read(layout.MARK)],
+        )
+        answer = await self._client.txn(request)
+        if not answer.succeeded:
+            _fail(batches, OtherEpochError(view_of(answer)))
+            return
+        view = StoreView(answer.header.cluster_id, generation, answer.header.revision)
+        tried = iter([_tried(response.response_txn) for response in answer.responses[: len(attempts)]])
+        for batch in batches:
+            own = [next(tried) for _ in batch.attempts]
+            if not batch.answer.done():
+                batch.answer.set_result((view, own))
+
+
+def view_of(answer: Any) -> StoreView:
+    """From an answer that begins with the mirror and the mark."""
+    mirror, mark = (answer.responses[i].response_range.kvs for i in (0, 1))
+    number = int(mirror[0].value) if mirror and mirror[0].value.isdigit() else None
+    return StoreView(answer.header.cluster_id, number, mark[0].mod_revision if mark else 0)
+
+
+def _operation(attempt: Attempt) -> Any:
+    compare = [layout.is_absent(attempt.key)]
+    if attempt.owned is not None:
+        compare.append(layout.is_value(layout.lease_key(attempt.lease_id), attempt.owned))
+    put = layout.put(attempt.key, attempt.value, attempt.lease_id)
+    return layout.nested(compare, [put], [layout.read(attempt.key)])
+
+
+def _tried(inner: Any) -> Tried:
+    if inner.succeeded:
+        return Tried(granted=True)
+    kvs = inner.responses[0].response_range.kvs
+    return Tried(granted=False, found=kvs[0] if kvs else None)
+
+
+def _fail(batches: list[Batch], error: Exception) -> None:
+    for batch in batches:
+        if not batch.answer.done():
+            batch.answer.set_exception(error)
