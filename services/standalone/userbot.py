@@ -3,6 +3,7 @@
 Its session goes to the gateway and nowhere else; only a fingerprint is kept here, to notice another one.
 """
 
+import asyncio
 from hashlib import sha256
 from pathlib import Path
 
@@ -15,6 +16,9 @@ from tgfleet.gateway.v1 import account_pb2, fleet_pb2, result_pb2
 NAME = "userbot"
 _PRESENT = frozenset({"NAME_TAKEN", "SESSION_ALREADY_IMPORTED"})
 _START_LIMIT = 60.0
+_DELETE_LIMIT = 90.0
+"""Seconds; a lease of T + S = 60 s may have to run out first."""
+_POLL = 0.5
 
 
 async def serve_userbot(gateway: GatewayClient, userbot: Userbot, fingerprint_file: Path) -> str:
@@ -25,7 +29,7 @@ async def serve_userbot(gateway: GatewayClient, userbot: Userbot, fingerprint_fi
     result = await _import(gateway, userbot)
     if result.reason in _PRESENT and _read(fingerprint_file) != fingerprint:
         await _drain(gateway, gateway.fleet.StopAll, fleet_pb2.StopAllRequest(account_ids=[NAME]))
-        await gateway.call(gateway.accounts.DeleteAccount, account_pb2.DeleteAccountRequest(account_id=NAME))
+        await _delete(gateway)
         result = await _import(gateway, userbot)
     if result.reason and result.reason not in _PRESENT:
         raise FailedPrecondition(f"USERBOT_SESSION was refused: {result.detail}", reason=result.reason)
@@ -37,6 +41,21 @@ async def _import(gateway: GatewayClient, userbot: Userbot) -> account_pb2.Impor
     session = userbot.session.reveal()
     item = account_pb2.ImportItem(name=NAME, session_string=session, api_id=userbot.api_id)
     return (await gateway.import_accounts([item]))[0]
+
+
+async def _delete(gateway: GatewayClient) -> None:
+    """Deletes the account, once its last holder's lease has ended."""
+    request = account_pb2.DeleteAccountRequest(account_id=NAME)
+    deadline = asyncio.get_running_loop().time() + _DELETE_LIMIT
+    while True:
+        try:
+            await gateway.call(gateway.accounts.DeleteAccount, request)
+        except FailedPrecondition:
+            if asyncio.get_running_loop().time() > deadline:
+                raise
+            await asyncio.sleep(_POLL)
+        else:
+            return
 
 
 async def _drain(gateway: GatewayClient, method: object, request: object) -> str:
