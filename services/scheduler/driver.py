@@ -17,6 +17,7 @@ from services.scheduler.domain import events as e
 from services.scheduler.domain.core import Core
 from services.scheduler.errors import LeadershipLostError, not_leader
 from services.scheduler.eventbus import EventBus
+from services.scheduler.metrics import COMMANDS
 from services.scheduler.outgoing import Outgoing
 from services.scheduler.ports import Clock, Leadership
 from services.scheduler.signals import Signals
@@ -149,6 +150,7 @@ class Driver:
         stream = self.streams.get(command.attachment)
         if stream is not None:
             stream.send(wire.worker_message(self.core.fleet.term, command))
+            COMMANDS.labels(type(command).__name__).inc()
 
     def _close_stream(self, command: c.CloseStream) -> None:
         stream = self.streams.get(command.attachment)

@@ -18,6 +18,7 @@ from services.scheduler.domain.model import Rules
 from services.scheduler.driver import REVISION, Driver
 from services.scheduler.errors import LeadershipLostError, not_leader
 from services.scheduler.eventbus import EventBus
+from services.scheduler.metrics import TERM
 from services.scheduler.outgoing import Outgoing
 from services.scheduler.ports import Clock, Leadership, Registry, Store, WatchBegan
 from services.scheduler.signals import wait_until
@@ -114,6 +115,7 @@ class Reign:
             await asyncio.wait({work, lost}, return_when=asyncio.FIRST_COMPLETED)
         finally:
             self._seat.take(None)
+            TERM.set(0)
             await cancel_and_wait(work, lost)
             await self._on_serving(serving=False)
             await leadership.resign()
@@ -149,6 +151,7 @@ class Reign:
                 tasks.create_task(outgoing.run_crashes(), name="crash facts")
                 tasks.create_task(outgoing.run_workers(), name="known workers")
                 self._seat.take(Leader(term, driver, bus, self._registry))
+                TERM.set(term)
                 await self._on_serving(serving=True)
         finally:
             await store.close()

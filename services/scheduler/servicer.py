@@ -2,6 +2,7 @@
 
 import base64
 import binascii
+from collections import Counter
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
 
@@ -12,8 +13,10 @@ from services.runtime.errors import InvalidArgument, NotFound
 from services.scheduler import handlers, wire
 from services.scheduler.domain import views
 from services.scheduler.domain.accounts import Entry
+from services.scheduler.domain.model import CallKind, CallResult
 from services.scheduler.domain.workers import Presence, Worker
 from services.scheduler.leader import Leader, Seat
+from services.scheduler.metrics import RESULTS
 from services.scheduler.ports import Selection
 from tgfleet.gateway.v1 import event_pb2, fleet_pb2
 from tgfleet.scheduler.v1 import scheduler_pb2, scheduler_pb2_grpc
@@ -44,6 +47,7 @@ class SchedulerServicer(scheduler_pb2_grpc.SchedulerServiceServicer):
                 first = False
             else:
                 results = [wire.account_result(result) for result in batch]  # type: ignore[arg-type]
+                _count(parsed.kind, batch)  # type: ignore[arg-type]
                 yield scheduler_pb2.RunFleetCallResponse(results=results)
 
     async def GetFleetStatus(
@@ -110,6 +114,12 @@ class SchedulerServicer(scheduler_pb2_grpc.SchedulerServiceServicer):
                 yield _events(await watcher.next())
         finally:
             leader.bus.leave(watcher)
+
+
+def _count(kind: CallKind, results: Sequence[CallResult]) -> None:
+    told = Counter((result.verdict.outcome, result.verdict.reason) for result in results)
+    for (outcome, reason), number in told.items():
+        RESULTS.labels(kind.name, outcome.name, reason.name).inc(number)
 
 
 def _fleet_call(

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Iterator
 
 from services.runtime.errors import TgfleetError, Unavailable
+from services.scheduler.metrics import WORKERS
 from tgfleet.scheduler.v1 import scheduler_pb2
 
 _LIMIT = 10_000
@@ -57,6 +58,7 @@ class Streams:
         stream = WorkerStream(worker_id, self._next)
         self._streams[self._next] = stream
         self._next += 1
+        WORKERS.inc()
         return stream
 
     def get(self, attachment: int) -> WorkerStream | None:
@@ -65,7 +67,8 @@ class Streams:
 
     def close(self, stream: WorkerStream) -> None:
         """Forgets a stream that has ended. Idempotent."""
-        self._streams.pop(stream.attachment, None)
+        if self._streams.pop(stream.attachment, None) is not None:
+            WORKERS.dec()
 
     def end_all(self, error: TgfleetError) -> None:
         """Ends every stream."""

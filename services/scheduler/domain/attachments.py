@@ -152,8 +152,9 @@ def end_warm_up(fleet: Fleet) -> None:
 
 def _attach(fleet: Fleet, worker: Worker, event: e.WorkerHello) -> None:
     worker.leaving = False
-    if not _is_same_process(worker, event):
+    if worker.incarnation != event.incarnation or not worker.drain_known:
         worker.draining, worker.drain_deadline = event.draining, None
+    worker.drain_known = True
     worker.incarnation = event.incarnation
     worker.presence = Presence.ATTACHED
     worker.attachment = event.attachment
@@ -170,19 +171,10 @@ def _attach(fleet: Fleet, worker: Worker, event: e.WorkerHello) -> None:
     _publish(fleet, worker, state, f"Worker {worker.worker_id} is connected.")
 
 
-def _is_same_process(worker: Worker, event: e.WorkerHello) -> bool:
-    """Whether this leader has known this very process before: then its own word on a drain outranks the
-    worker's."""
-    known = worker.presence is Presence.ATTACHED or worker.presence is Presence.AWAY
-    return known and worker.incarnation == event.incarnation
-
-
 def _give_up(fleet: Fleet, worker: Worker) -> None:
     """The process is gone for good: what was on it starts elsewhere as soon as the leases allow."""
     was_expected = worker.presence is Presence.EXPECTED
     worker.presence = Presence.LOST
-    worker.draining = False
-    worker.drain_deadline = None
     fleet.workers.changed(worker)
     orphans = list(worker.entries.values())
     if orphans:

@@ -18,7 +18,7 @@ def started(fleet: Fleet, event: e.DrainStarted) -> None:
         return
     if not worker.draining:
         worker.drain_moved = 0
-    worker.draining = True
+    worker.draining = worker.drain_known = True
     worker.drain_deadline = event.deadline
     fleet.workers.changed(worker)
     fleet.timers.set(event.deadline, "drain_deadline", worker.worker_id)
@@ -33,9 +33,9 @@ def started(fleet: Fleet, event: e.DrainStarted) -> None:
 def undone(fleet: Fleet, event: e.DrainUndone) -> None:
     """A person lets the worker take accounts again."""
     worker = fleet.workers.get(event.worker_id)
-    if worker is None or not worker.draining:
+    if worker is None:
         return
-    worker.draining = False
+    worker.draining, worker.drain_known = False, True
     worker.drain_deadline = None
     worker.room_freed = fleet.room_freed = True
     fleet.workers.changed(worker)

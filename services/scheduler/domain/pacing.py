@@ -39,7 +39,7 @@ class Pacer:
         return self._queue.popleft()
 
     def refund(self) -> None:
-        """The account taken last did not start after all."""
+        """An account that was taken did not connect after all."""
         self._tokens = min(self._burst, self._tokens + 1.0)
 
     def pause(self, rng: random.Random) -> float | None:

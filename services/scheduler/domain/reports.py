@@ -119,6 +119,8 @@ def _ended(fleet: Fleet, entry: Entry, worker: Worker, report: Report) -> None:
         return
     if entry.phase is Phase.UP and report.state is SessionState.STOPPED:
         _note_leaving(fleet, worker, report)
+    if entry.phase is Phase.STARTING and report.token is None:
+        fleet.pacer.refund()  # refused its lease: Telegram has seen nothing of this start
     verdict = sentences.from_report(report, entry.spec, worker.worker_id)
     pursuit.ended(fleet, entry, verdict)
     fleet.publish(entry, report.state, verdict, worker.worker_id)

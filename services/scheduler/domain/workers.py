@@ -30,6 +30,7 @@ class Worker:
     attachment: int = 0
     capacity: int = 0
     draining: bool = False
+    drain_known: bool = False  # this leader has heard or said of this process whether it drains
     leaving: bool = False  # it stops sessions that nobody told it to stop: it is shutting down
     files: dict[str, AnnouncedFile] = field(default_factory=dict)
     entries: dict[str, Entry] = field(default_factory=dict)

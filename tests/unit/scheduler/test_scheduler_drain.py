@@ -111,3 +111,13 @@ def test_a_new_leader_learns_of_a_drain_from_the_worker() -> None:
     stage = Stage(accounts("a", wanted_running=True))
     stage.attach("w1", draining=True)
     assert stage.entry("a").worker_id == ""
+
+
+def test_a_drain_that_was_undone_after_the_worker_was_given_up_stays_undone() -> None:
+    stage = drained("a", home="w1")
+    stage.lose_stream("w1")
+    stage.pass_time(40)
+    stage.feed(e.DrainUndone("w1"))
+    new = stage.attach("w1", draining=True)
+    assert [d.drain for d in only(c.Drain, new)] == [False]
+    assert started(new) == {"w1": ["a"]}

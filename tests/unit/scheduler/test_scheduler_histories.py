@@ -5,6 +5,7 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from services.scheduler.domain import events as e
 from services.scheduler.domain.model import CallKind
 from tests.unit.scheduler.world import World
 
@@ -26,6 +27,8 @@ action = st.one_of(
     st.tuples(st.just("revive"), worker),
     st.tuples(st.just("cut"), worker),
     st.tuples(st.just("mend"), worker),
+    st.tuples(st.just("drain"), worker),
+    st.tuples(st.just("undrain"), worker),
     st.tuples(st.just("step"), st.sampled_from([0.25, 1.0, 4.0, 9.0])),
 )
 
@@ -49,6 +52,10 @@ def play(world: World, move: tuple) -> None:  # type: ignore[type-arg]
             world.drop_stream(target)
         elif kind == "mend":
             target.reachable = True
+        elif kind == "drain":
+            world.feed(e.DrainStarted(target.worker_id, world.now + 5))
+        elif kind == "undrain":
+            world.feed(e.DrainUndone(target.worker_id))
 
 
 @settings(max_examples=150, deadline=None)

@@ -143,3 +143,15 @@ def test_backoff_grows_from_its_base_to_its_cap_with_jitter() -> None:
     for attempt in range(1, 30):
         full = min(rules.backoff_cap, rules.backoff_base * 2 ** (attempt - 1))
         assert full / 2 <= backoff(attempt, rules, rng) <= full
+
+
+def test_starts_that_were_refused_their_lease_do_not_use_up_the_start_rate() -> None:
+    names = [f"a{n}" for n in range(20)]
+    stage = Stage(accounts(*names), rules=Rules(start_rate=1.0, start_burst=20))
+    stage.attach("w1")
+    stage.start_all()
+    for name in names:
+        stage.refuses("w1", name, Outcome.WAITING, Reason.SETTLING, retry=stage.wall + 1)
+    stage.commands.clear()
+    stage.pass_time(1.3)
+    assert sorted(started(stage.commands)["w1"]) == sorted(names)

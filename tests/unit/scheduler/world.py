@@ -45,6 +45,7 @@ class SimWorker:
     incarnation: int = 1
     attachment: int = 0
     reachable: bool = True
+    draining: bool = False
     sessions: dict[str, Report] = field(default_factory=dict)
     starting: dict[str, str] = field(default_factory=dict)
 
@@ -69,7 +70,9 @@ class World:
         self.tokens = 0
         self.attachments = 0
         self.outstanding: dict[str, set[tuple[str, int]]] = {name: set() for name in names}
-        self.feed(e.AccountsSnapshot(accounts(*names), 1))
+        specs = accounts(*names)
+        specs[-1].home_worker = workers[0]
+        self.feed(e.AccountsSnapshot(specs, 1))
 
     @property
     def wall(self) -> float:
@@ -83,21 +86,28 @@ class World:
         if isinstance(command, c.SetWanted):
             self.wishes.append(command)
         elif isinstance(command, c.StartSessions):
-            for item in command.sessions:
-                self.check_start(item.account_id, command.worker_id)
-                worker = self.receiver(command)
-                self.outstanding[item.account_id].add((command.worker_id, command.attachment))
-                if worker is not None:
-                    worker.starting[item.account_id] = command.command_id
-        elif isinstance(command, c.StopSessions):
+            self.told_to_start(command)
+        elif isinstance(command, c.StopSessions | c.Drain | c.CloseStream):
             worker = self.receiver(command)
             if worker is not None:
-                for account_id in command.account_ids:
-                    self.stop(worker, account_id)
-        elif isinstance(command, c.CloseStream):
-            worker = self.receiver(command)
+                self.told_otherwise(worker, command)
+
+    def told_to_start(self, command: c.StartSessions) -> None:
+        worker = self.receiver(command)
+        for item in command.sessions:
+            self.check_start(item.account_id, command.worker_id)
+            self.outstanding[item.account_id].add((command.worker_id, command.attachment))
             if worker is not None:
-                self.drop_stream(worker)
+                worker.starting[item.account_id] = command.command_id
+
+    def told_otherwise(self, worker: SimWorker, command: c.StopSessions | c.Drain | c.CloseStream) -> None:
+        if isinstance(command, c.StopSessions):
+            for account_id in command.account_ids:
+                self.stop(worker, account_id)
+        elif isinstance(command, c.Drain):
+            worker.draining = command.drain
+        else:
+            self.drop_stream(worker)
 
     def check_start(self, account_id: str, worker_id: str) -> None:
         """Never two starts of one account outstanding on two workers whose streams are up."""
@@ -108,7 +118,9 @@ class World:
         }
         assert not live, f"{account_id} is being started on {live} and on {worker_id}"
 
-    def receiver(self, command: c.StartSessions | c.StopSessions | c.CloseStream) -> SimWorker | None:
+    def receiver(
+        self, command: c.StartSessions | c.StopSessions | c.Drain | c.CloseStream
+    ) -> SimWorker | None:
         worker = self.workers[command.worker_id]
         alive = worker.alive and worker.attachment == command.attachment
         return worker if alive else None
@@ -133,6 +145,12 @@ class World:
         """The worker asks for the lease and connects, or is refused."""
         command_id = worker.starting.pop(account_id)
         self.settle(account_id, worker)
+        if worker.draining:
+            full = Report(
+                account_id, SessionState.FAILED, None, command_id, Outcome.WAITING, Reason.NO_WORKER_CAPACITY
+            )
+            self.say(worker, full)
+            return
         lease = self.leases.get(account_id)
         if lease is not None and lease.expires is not None and lease.expires <= self.now:
             lease = None
@@ -181,7 +199,9 @@ class World:
         for account_id in worker.starting:
             self.outstanding[account_id].add((worker.worker_id, worker.attachment))
         sessions = [*worker.sessions.values(), *starting]
-        self.feed(e.WorkerHello(worker.worker_id, str(worker.incarnation), worker.attachment, 100, sessions))
+        incarnation = str(worker.incarnation)
+        attachment, draining = worker.attachment, worker.draining
+        self.feed(e.WorkerHello(worker.worker_id, incarnation, attachment, 100, sessions, (), draining))
 
     def drop_stream(self, worker: SimWorker) -> None:
         attachment, worker.attachment = worker.attachment, 0
@@ -200,6 +220,7 @@ class World:
 
     def revive(self, worker: SimWorker) -> None:
         worker.alive = True
+        worker.draining = False
         worker.incarnation += 1
 
     def save_wish(self) -> None:
@@ -247,6 +268,7 @@ class World:
         while self.wishes:
             self.save_wish()
         for worker in self.workers.values():
+            self.feed(e.DrainUndone(worker.worker_id))
             worker.reachable = True
             if not worker.alive:
                 self.revive(worker)
