@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.scheduler.domain import events as e
 from services.scheduler.domain.model import CallKind
-from tests.unit.scheduler.world import World
+from tests.unit.scheduler.world import SimWorker, World
 
 NAMES = ["a", "b", "d"]
 WORKERS = ["w1", "w2", "w3"]
@@ -29,33 +31,42 @@ action = st.one_of(
     st.tuples(st.just("mend"), worker),
     st.tuples(st.just("drain"), worker),
     st.tuples(st.just("undrain"), worker),
+    st.tuples(st.just("take over")),
     st.tuples(st.just("step"), st.sampled_from([0.25, 1.0, 4.0, 9.0])),
 )
 
 
 def play(world: World, move: tuple) -> None:  # type: ignore[type-arg]
     kind, *rest = move
-    if kind == "call":
-        world.call(*rest)
-    elif kind == "save":
-        world.save_wish()
-    elif kind == "step":
-        world.step(*rest)
+    if kind in PLAYS:
+        PLAYS[kind](world, *rest)
     else:
-        target = world.workers[rest[0]]
-        if kind == "kill" and target.alive:
-            world.kill(target)
-        elif kind == "revive" and not target.alive:
-            world.revive(target)
-        elif kind == "cut":
-            target.reachable = False
-            world.drop_stream(target)
-        elif kind == "mend":
-            target.reachable = True
-        elif kind == "drain":
-            world.feed(e.DrainStarted(target.worker_id, world.now + 5))
-        elif kind == "undrain":
-            world.feed(e.DrainUndone(target.worker_id))
+        ON_WORKER[kind](world, world.workers[rest[0]])
+
+
+def cut(world: World, target: SimWorker) -> None:
+    target.reachable = False
+    world.drop_stream(target)
+
+
+def mend(_world: World, target: SimWorker) -> None:
+    target.reachable = True
+
+
+PLAYS: dict[str, Callable[..., None]] = {
+    "call": World.call,
+    "save": World.save_wish,
+    "step": World.step,
+    "take over": World.take_over,
+}
+ON_WORKER: dict[str, Callable[[World, SimWorker], None]] = {
+    "kill": lambda world, target: world.kill(target) if target.alive else None,
+    "revive": lambda world, target: None if target.alive else world.revive(target),
+    "cut": cut,
+    "mend": mend,
+    "drain": lambda world, target: world.feed(e.DrainStarted(target.worker_id, world.now + 5)),
+    "undrain": lambda world, target: world.feed(e.DrainUndone(target.worker_id)),
+}
 
 
 @settings(max_examples=150, deadline=None)

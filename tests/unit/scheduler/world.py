@@ -6,6 +6,7 @@ checked on every command.
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from services.scheduler.domain import commands as c
@@ -14,6 +15,7 @@ from services.scheduler.domain.calls import FleetCall
 from services.scheduler.domain.core import Core
 from services.scheduler.domain.model import (
     CallKind,
+    KnownWorker,
     Outcome,
     Reason,
     Report,
@@ -60,8 +62,10 @@ class World:
     def __init__(self, names: list[str], workers: list[str], seed: int) -> None:
         self.rng = random.Random(seed)
         self.now = 1000.0
-        self.core = Core(RULES, 1, random.Random(seed + 1), (), now=self.now, wall=self.wall)
         self.names = names
+        self.term = 0
+        self.wanted: dict[str, tuple[bool, bool]] = dict.fromkeys(names, (False, False))
+        self.core = self.next_leader(())
         self.workers = {worker_id: SimWorker(worker_id) for worker_id in workers}
         self.leases: dict[str, Lease] = {}
         self.calls: list[FleetCall] = []
@@ -70,9 +74,7 @@ class World:
         self.tokens = 0
         self.attachments = 0
         self.outstanding: dict[str, set[tuple[str, int]]] = {name: set() for name in names}
-        specs = accounts(*names)
-        specs[-1].home_worker = workers[0]
-        self.feed(e.AccountsSnapshot(specs, 1))
+        self.feed(self.snapshot())
 
     @property
     def wall(self) -> float:
@@ -227,10 +229,37 @@ class World:
         if self.wishes:
             wish = self.wishes.pop(0)
             self.revision += 1
+            for account_id in wish.account_ids:
+                running, chatting = self.wanted[account_id]
+                self.wanted[account_id] = (
+                    running if wish.running is None else wish.running,
+                    chatting if wish.chatting is None else wish.chatting,
+                )
             self.feed(e.WantedSaved(wish.batch, frozenset(wish.account_ids), self.revision))
 
+    def next_leader(self, known: Sequence[KnownWorker]) -> Core:
+        self.term += 1
+        return Core(RULES, self.term, random.Random(self.term), known, now=self.now, wall=self.wall)
+
+    def snapshot(self) -> e.AccountsSnapshot:
+        specs = accounts(*self.names)
+        specs[-1].home_worker = next(iter(self.workers))
+        for spec in specs:
+            spec.wanted_running, spec.wanted_chatting = self.wanted[spec.account_id]
+        return e.AccountsSnapshot(specs, self.revision)
+
+    def take_over(self) -> None:
+        """The leader dies with all that it knew; another one has only what was written."""
+        known = [worker.known() for worker in self.core.fleet.workers]
+        self.wishes.clear()
+        self.calls.clear()
+        for worker in self.workers.values():
+            worker.attachment = 0
+        self.core = self.next_leader(known)
+        self.feed(self.snapshot())
+
     def call(self, kind: CallKind, names: list[str], within: float, wait_for: float) -> None:
-        request_id = f"r{len(self.calls)}"
+        request_id = f"r{self.attachments}.{len(self.calls)}"
         self.feed(e.CallStarted(request_id, kind, names, self.now + within, wait_for))
         call = self.core.call(kind, request_id)
         assert call is not None
