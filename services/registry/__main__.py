@@ -31,7 +31,7 @@ from tgfleet.registry.v1.registry_pb2_grpc import add_RegistryServiceServicer_to
 
 _log = get_logger("registry")
 
-_MAX_ETCD_TIMEOUT = timedelta(seconds=3)
+_MIN_ETCD_TIMEOUT, _MAX_ETCD_TIMEOUT = timedelta(seconds=1), timedelta(seconds=3)
 _PRUNE_SECONDS = 3600.0
 
 
@@ -56,7 +56,8 @@ async def main(settings: Settings, life: Lifecycle) -> None:
     vault = AesGcmVault(load_master_keys(settings.master_key_file))
     bootstrap = read_bootstrap_secret(settings.bootstrap_token_file) if settings.bootstrap_token_file else ""
     database = open_database(settings.database_url)
-    etcd = EtcdClient(settings.etcd, min(_MAX_ETCD_TIMEOUT, settings.lease_ttl / 3))
+    patience = min(_MAX_ETCD_TIMEOUT, max(_MIN_ETCD_TIMEOUT, settings.lease_ttl / 3))
+    etcd = EtcdClient(settings.etcd, patience)
     life.on_stop(life.tasks.close, name="background tasks")
     leases = EtcdLeaseStore(etcd, settings.lease_ttl)
     life.on_stop(leases.close, name="acquisitions")

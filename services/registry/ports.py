@@ -215,16 +215,16 @@ class Write(Read, Protocol):
         """Removes an account's waits; returns how many were still running."""
         ...
 
-    async def save_counts(self, account_id: str, counts: ChatCounts) -> None:
-        """Replaces what one process counted on one day; counts never go down."""
+    async def save_counts(self, counts: Sequence[tuple[str, ChatCounts]]) -> None:
+        """By account: replaces what one process counted on one day; counts never go down."""
         ...
 
-    async def add_link(self, fact: Fact, link: LinkLost) -> None:
+    async def add_links(self, links: Sequence[tuple[Fact, LinkLost]]) -> None:
         """Adds to the connection history."""
         ...
 
-    async def add_death(self, fact: Fact, auth_key_id: str, reason: str) -> None:
-        """Remembers a session that Telegram refused."""
+    async def add_deaths(self, deaths: Sequence[tuple[Fact, str, str]]) -> None:
+        """Remembers sessions that Telegram refused, each with its auth key id and the reason."""
         ...
 
     async def set_starts_stopped(self, sentence: str, resumed: datetime | None) -> None:

@@ -23,6 +23,9 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from services.registry.adapters.transaction import Transaction, transaction
 from services.runtime.errors import SettingsError, Unavailable
+from services.runtime.logs import get_logger
+
+_log = get_logger("registry.database")
 
 _BUSY_MS = 5000
 _POOL = 4
@@ -84,7 +87,11 @@ def open_database(url: str) -> Database:
     path = Path(parsed.database or "")
     lock_fd = _lock(path)
     engine = create_async_engine(
-        parsed, pool_size=_POOL, max_overflow=0, connect_args={"timeout": _BUSY_MS / 1000}
+        parsed,
+        pool_size=_POOL,
+        max_overflow=0,
+        hide_parameters=True,
+        connect_args={"timeout": _BUSY_MS / 1000},
     )
     event.listen(engine.sync_engine, "connect", _on_connect)
     event.listen(engine.sync_engine, "begin", _on_begin)
@@ -152,6 +159,7 @@ async def _translated() -> AsyncIterator[None]:
     try:
         yield
     except (SQLAlchemyError, sqlite3.Error) as error:
+        _log.error("the database failed", exc_info=error)
         raise Unavailable(
             "The registry's database cannot be used right now; its log knows why.",
             reason="DATABASE_UNAVAILABLE",

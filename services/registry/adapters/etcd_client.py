@@ -17,10 +17,13 @@ from aetcd.rpc import kv_pb2, rpc_pb2, rpc_pb2_grpc
 from services.runtime.addresses import Endpoints
 from services.runtime.channels import open_channel
 from services.runtime.errors import Unavailable
+from services.runtime.logs import get_logger
 
 __all__ = ["EtcdClient", "LeaseNotFoundError", "kv_pb2", "rpc_pb2"]
 
 R = TypeVar("R")
+
+_log = get_logger("registry.etcd")
 
 _MIN_ATTEMPT = 0.5
 _LEASE_NOT_FOUND = "requested lease not found"
@@ -46,6 +49,7 @@ class EtcdClient:
         self._endpoints = [_Endpoint(target) for target in targets]
         self._timeout = timeout.total_seconds()
         self._current = 0
+        self._answers = True
 
     async def close(self) -> None:
         """Closes the channels."""
@@ -114,15 +118,26 @@ class EtcdClient:
                 failure = error
                 continue
             self._current = index
+            self._note(answers=True)
             return answer
+        self._note(answers=False, failure=failure)
         raise Unavailable(
             "The lease store (etcd) does not answer; sessions cannot be granted or renewed until it does.",
             reason="ETCD_UNAVAILABLE",
             retry_after=timedelta(seconds=1),
         ) from failure
 
+    def _note(self, *, answers: bool, failure: Exception | None = None) -> None:
+        """Logs when etcd goes away and when it is back, once each."""
+        if answers != self._answers:
+            self._answers = answers
+            if answers:
+                _log.info("etcd answers again")
+            else:
+                _log.warning("etcd does not answer", detail=_details(failure) or type(failure).__name__)
 
-def _details(error: Exception) -> str:
+
+def _details(error: Exception | None) -> str:
     return str(error.details() or "") if isinstance(error, grpc.aio.AioRpcError) else ""
 
 

@@ -1,6 +1,7 @@
 """Every change of the database, as Core statements in batches. Knows no rules: those are in the domain."""
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import asdict
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -138,50 +139,36 @@ class SqlWrite(SqlRead):
         await self._run(delete(m.FLOODS).where(mine))
         return running
 
-    async def save_counts(self, account_id: str, counts: ChatCounts) -> None:
-        """Replaces what one process counted on one day; counts never go down."""
-        upsert = self._insert_or(m.CHAT_COUNTS).values(
-            account_id=account_id,
-            day=counts.day,
-            incarnation=counts.incarnation,
-            received=counts.received,
-            answered=counts.answered,
-        )
+    async def save_counts(self, counts: Sequence[tuple[str, ChatCounts]]) -> None:
+        """By account: replaces what one process counted on one day; counts never go down."""
+        upsert = self._insert_or(m.CHAT_COUNTS)
         new, old = upsert.excluded, m.CHAT_COUNTS.c
         greater = {
             name: case((new[name] > old[name], new[name]), else_=old[name])
             for name in ("received", "answered")
         }
         keys = ["account_id", "day", "incarnation"]
-        await self._run(upsert.on_conflict_do_update(index_elements=keys, set_=greater))
+        rows = [{"account_id": account_id, **asdict(count)} for account_id, count in counts]
+        await self._run(upsert.on_conflict_do_update(index_elements=keys, set_=greater), rows)
 
-    async def add_link(self, fact: Fact, link: LinkLost) -> None:
+    async def add_links(self, links: Sequence[tuple[Fact, LinkLost]]) -> None:
         """Adds to the connection history."""
-        await self._run(
-            insert(m.LINKS).values(
-                fact_id=fact.fact_id,
-                account_id=fact.account_id,
-                worker_id=fact.worker_id,
-                time=fact.time,
-                cause=link.cause,
-                uptime_ms=milliseconds(link.uptime),
-                downtime_ms=None if link.downtime is None else milliseconds(link.downtime),
-                reconnected=link.reconnected,
-            )
-        )
+        rows = [
+            {
+                **_seen(fact),
+                "cause": link.cause,
+                "uptime_ms": milliseconds(link.uptime),
+                "downtime_ms": None if link.downtime is None else milliseconds(link.downtime),
+                "reconnected": link.reconnected,
+            }
+            for fact, link in links
+        ]
+        await self._run(insert(m.LINKS), rows)
 
-    async def add_death(self, fact: Fact, auth_key_id: str, reason: str) -> None:
-        """Remembers a session that Telegram refused."""
-        await self._run(
-            insert(m.DEATHS).values(
-                fact_id=fact.fact_id,
-                account_id=fact.account_id,
-                auth_key_id=auth_key_id,
-                reason=reason,
-                worker_id=fact.worker_id,
-                time=fact.time,
-            )
-        )
+    async def add_deaths(self, deaths: Sequence[tuple[Fact, str, str]]) -> None:
+        """Remembers sessions that Telegram refused, each with its auth key id and the reason."""
+        rows = [{**_seen(fact), "auth_key_id": key, "reason": reason} for fact, key, reason in deaths]
+        await self._run(insert(m.DEATHS), rows)
 
     async def set_starts_stopped(self, sentence: str, resumed: datetime | None) -> None:
         """Stops (a sentence) or resumes (empty) all starts."""
@@ -276,4 +263,13 @@ def _secret(account_id: str, purpose: str, sealed: Sealed) -> dict[str, Any]:
         "key_id": sealed.key_id,
         "nonce": sealed.nonce,
         "ciphertext": sealed.ciphertext,
+    }
+
+
+def _seen(fact: Fact) -> dict[str, Any]:
+    return {
+        "fact_id": fact.fact_id,
+        "account_id": fact.account_id,
+        "worker_id": fact.worker_id,
+        "time": fact.time,
     }

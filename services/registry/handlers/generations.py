@@ -15,8 +15,11 @@ from services.registry.ports import LeaseStore, Store
 from services.runtime.clock import Clock
 from services.runtime.errors import Unavailable
 from services.runtime.logs import get_logger
+from services.runtime.metrics import gauge
 
 _log = get_logger("registry.generations")
+
+_GENERATION = gauge("registry_lease_generation", "Rises each time that etcd was lost or restored.")
 
 WATCH_SECONDS = 1.0
 _ATTEMPTS = 5
@@ -107,6 +110,7 @@ class Generations:
         if self._seen is None or self._seen.number != generation.number:
             age = max(0.0, (self._clock.wall() - generation.opened_at).total_seconds())
             self._seen = _Seen(generation.number, self._clock.monotonic(), age)
+            _GENERATION.set(generation.number)
         return self._seen
 
     async def _open(self, before: Generation | None, view: StoreView, why: str) -> None:

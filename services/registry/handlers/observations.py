@@ -3,7 +3,7 @@ counted once."""
 
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from services.registry.domain import facts, floods
@@ -23,6 +23,36 @@ _STOPPED = (
     "Sessions of several accounts died of double use (AUTH_KEY_DUPLICATED) within 10 min; another program "
     "seems to use the same sessions. Find it, then resume starts."
 )
+
+
+@dataclass(slots=True)
+class _Beside:
+    """What facts say that does not stand in the accounts' rows."""
+
+    waits: dict[str, list[FloodWait]] = field(default_factory=lambda: defaultdict(list))
+    counts: list[tuple[str, ChatCounts]] = field(default_factory=list)
+    links: list[tuple[Fact, LinkLost]] = field(default_factory=list)
+    deaths: list[tuple[Fact, str, str]] = field(default_factory=list)
+
+    def add(self, fact: Fact, account: Account, now: datetime) -> None:
+        """Sorts one fact in; `account` is as it was before it."""
+        match fact.kind:
+            case FloodWait():
+                wait = floods.clamp(fact.kind, fact.time, now)
+                if wait:
+                    self.waits[fact.account_id].append(wait)
+            case ChatCounts():
+                self.counts.append((fact.account_id, fact.kind))
+            case LinkLost():
+                self.links.append((fact, fact.kind))
+            case SessionDied(reason):
+                self.deaths.append((fact, account.auth_key_id, reason.value))
+            case _:
+                return
+
+    def touched(self) -> set[str]:
+        """Accounts whose watchers need to know."""
+        return {*self.waits, *(account_id for account_id, _ in self.counts)}
 
 
 class Observations:
@@ -64,40 +94,19 @@ class Observations:
             return
         revision = await tx.next_revision()
         after = dict(before)
-        touched: set[str] = set()
-        waits: dict[str, list[FloodWait]] = defaultdict(list)
+        beside = _Beside()
         for fact in known:
-            account = after[fact.account_id]
-            after[fact.account_id] = facts.observe(account, fact, now)
-            if await self._keep_beside(tx, fact, account, waits, now):
-                touched.add(fact.account_id)
-        await tx.save_flood_waits({i: floods.longest(found) for i, found in waits.items()})
+            beside.add(fact, after[fact.account_id], now)
+            after[fact.account_id] = facts.observe(after[fact.account_id], fact, now)
+        await tx.save_flood_waits({i: floods.longest(found) for i, found in beside.waits.items()})
+        await tx.save_counts(beside.counts)
+        await tx.add_links(beside.links)
+        await tx.add_deaths(beside.deaths)
         changed = [a for i, a in after.items() if a != before[i]]
         await tx.save_accounts([replace(account, revision=revision) for account in changed])
-        await tx.touch(touched - {a.account_id for a in changed}, revision)
-        if any(isinstance(f.kind, SessionDied) for f in known):
+        await tx.touch(beside.touched() - {a.account_id for a in changed}, revision)
+        if beside.deaths:
             await self._stop_starts_if_due(tx, now)
-
-    async def _keep_beside(
-        self, tx: Write, fact: Fact, account: Account, waits: dict[str, list[FloodWait]], now: datetime
-    ) -> bool:
-        """Keeps what does not stand in the account's row; whether watchers need to know."""
-        match fact.kind:
-            case FloodWait():
-                wait = floods.clamp(fact.kind, fact.time, now)
-                if wait:
-                    waits[account.account_id].append(wait)
-                return wait is not None
-            case ChatCounts():
-                await tx.save_counts(account.account_id, fact.kind)
-                return True
-            case LinkLost():
-                await tx.add_link(fact, fact.kind)
-            case SessionDied(reason):
-                await tx.add_death(fact, account.auth_key_id, reason.value)
-            case _:
-                pass
-        return False
 
     async def _stop_starts_if_due(self, tx: Write, now: datetime) -> None:
         flags = await tx.flags()

@@ -31,8 +31,15 @@ from services.registry.handlers.generations import Generations
 from services.registry.ports import LeaseStore, Store
 from services.runtime.clock import Clock
 from services.runtime.errors import InvalidArgument
+from services.runtime.metrics import counter
 
 _MAX_ID = 128
+
+_ACQUIRED = counter(
+    "registry_sessions_acquired",
+    "Sessions asked for, by result: GRANTED or the reason of a refusal.",
+    ("result",),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +101,8 @@ class Sessions:
             found if isinstance(found, Refusal) else self._result(found, next(outcomes, None), owner)
             for found in ready
         ]
+        for result in results:
+            _ACQUIRED.labels(result.reason if isinstance(result, Refusal) else "GRANTED").inc()
         return results, new_leases
 
     async def renew(self, owner: Owner, lease_ids: Sequence[int]) -> list[bool]:

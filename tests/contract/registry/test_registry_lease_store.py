@@ -300,6 +300,28 @@ async def test_of_many_who_ask_at_once_exactly_one_gets_each_session(harness: Ha
         assert len(winners) == 1
 
 
+async def test_callers_at_once_do_not_spoil_each_other(harness: Harness) -> None:
+    """They may share a transaction, also when they want the same session or name a lease that is gone."""
+    await opened(harness)
+    [contested] = keys(1)
+    own = keys(40)
+    owners = [Owner(f"worker-{n}", f"incarnation-{n}") for n in range(len(own))]
+    gone = [HeldLease(4711, SESSIONS_PER_LEASE - 1, SETTLE)]
+    answers = await asyncio.gather(
+        *(
+            acquire(harness, owner, wants([key, contested]), held=gone if n % 4 == 0 else [])
+            for n, (owner, key) in enumerate(zip(owners, own, strict=True))
+        )
+    )
+    for n, answer in enumerate(answers):
+        assert isinstance(answer.outcomes[0], LeaseGone if n % 4 == 0 else Granted)
+    assert sum(isinstance(answer.outcomes[1], Granted) for answer in answers) == 1
+    tokens = [o.token for a in answers for o in a.outcomes if isinstance(o, Granted)]
+    assert len(tokens) == 31
+    held = await harness.store.holders([*own, contested])
+    assert len(held) == 31
+
+
 async def test_leases_on_which_nothing_lies_are_not_announced(harness: Harness) -> None:
     await opened(harness)
     wanted = wants(keys(2))
