@@ -10,10 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from services.registry.adapters.etcd_client import EtcdClient
+from services.registry.adapters import etcd_layout as layout
+from services.registry.adapters.etcd_client import EtcdClient, LeaseNotFoundError
+from services.registry.adapters.etcd_grants import Attempt, Batch, GrantGroups
 from services.registry.adapters.etcd_leases import EtcdLeaseStore
 from services.registry.domain.account import Reason
-from services.registry.domain.leasing import Owner
+from services.registry.domain.leasing import Epoch, Owner
 from services.registry.domain.refusals import Refusal
 from services.registry.handlers.candidates import AcquireItem
 from services.registry.handlers.sessions import Grant
@@ -194,3 +196,24 @@ async def test_nothing_of_an_answer_that_was_lost_is_lost(real: Parts, etcd: Etc
     assert len(grants) == len(ids)
     assert {grant.lease_id for grant in grants} == {term.lease_id for term in terms}
     assert await real.sessions.renew(ONE, [term.lease_id for term in terms]) == [True] * len(terms)
+
+
+async def test_a_lease_that_ends_between_grant_and_use_spoils_only_its_own_batch(etcd: EtcdProcess) -> None:
+    client = EtcdClient(Endpoints.parse(etcd.endpoint), timedelta(seconds=3))
+    await EtcdLeaseStore(client, LEASE_TTL).set_mirror(1, None)
+    groups = GrantGroups(client)
+    good, gone = await client.grant(60), await client.grant(60)
+    await client.revoke(gone)
+    batches = [
+        Batch(Epoch(1, 0), [Attempt(layout.session_key(key), b"{}", lease_id, None)], [(lease_id, b"{}")])
+        for key, lease_id in (("00" * 8, good), ("11" * 8, gone), ("22" * 8, good))
+    ]
+    batches[2].records = []
+    first, second, third = await asyncio.gather(*map(groups.submit, batches), return_exceptions=True)
+    assert isinstance(first, tuple)
+    assert isinstance(third, tuple)
+    assert first[1][0].granted
+    assert third[1][0].granted
+    assert isinstance(second, LeaseNotFoundError)
+    await groups.close()
+    await client.close()
