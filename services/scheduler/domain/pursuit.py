@@ -211,6 +211,6 @@ def _plan_retry(fleet: Fleet, entry: Entry, verdict: Verdict) -> None:
 
 
 def _plan_at(fleet: Fleet, entry: Entry, delay: float) -> None:
-    entry.next_try = fleet.now + delay
+    entry.next_try = retries.aligned(fleet.now + delay)
     entry.retry_stamp += 1
     fleet.timers.set(entry.next_try, "retry", entry.account_id, entry.retry_stamp)

@@ -7,6 +7,7 @@ Three kinds of ending:
 * REST: only a person or a change of the account helps.
 """
 
+import math
 import random
 from enum import Enum
 
@@ -14,6 +15,9 @@ from services.scheduler.domain.model import Reason, Rules
 
 MIN_DELAY = 0.1
 """Never sooner than this (seconds), whatever the answer said: a wrong clock must not make a busy loop."""
+
+GRID = 0.05
+"""Seconds between the moments at which retries happen."""
 
 
 class Retry(Enum):
@@ -64,11 +68,17 @@ def backoff(attempt: int, rules: Rules, rng: random.Random) -> float:
 
 
 def timed_delay(until: float, wall: float, rules: Rules, rng: random.Random) -> float:
-    """Seconds until a named moment, jittered by at most 0.2 s: everything that settles together must be back
-    soon after (DESIGN: grantable within T + S + 1.5 s), and the start rate spreads the rest. Without a
-    moment (another worker holds the lease and lives on): a part of T or S, so that the end of a short settle
-    time is not slept through."""
+    """Seconds until a named moment. Not jittered: what settles together must be back soon after (DESIGN:
+    grantable within T + S + 1.5 s, then running), and the fleet-wide start rate spreads the connecting.
+    Without a moment (another worker holds the lease and lives on): a part of T or S, so that the end of a
+    short settle time is not slept through."""
     if until > 0.0:
-        return max(MIN_DELAY, until - wall) + rng.random() * 0.2
+        return max(MIN_DELAY, until - wall)
     cap = max(MIN_DELAY, min(rules.lease_ttl / 3, rules.lease_settle / 2))
     return cap * (0.5 + rng.random() / 2)
+
+
+def aligned(due: float) -> float:
+    """A moment up to 50 ms later that many accounts share, so that one command and one acquisition serve all
+    that wait for the same thing."""
+    return math.ceil(due / GRID) * GRID
