@@ -112,6 +112,10 @@ class Read(Protocol):
         """Which of the names and auth key ids exist: name -> id, key -> name of its account."""
         ...
 
+    async def users(self, user_ids: Collection[int]) -> dict[int, str]:
+        """Which of Telegram's users are there, and the name of an account of each."""
+        ...
+
     async def files_taken(self, files: Collection[tuple[str, str]]) -> dict[tuple[str, str], str]:
         """Which of the session files (worker, file name) belong to an account, and its name."""
         ...

@@ -120,6 +120,12 @@ class SqlRead:
         )
         return {row.name: row.account_id for row in by_name}, {row.auth_key_id: row.name for row in by_key}
 
+    async def users(self, user_ids: Collection[int]) -> dict[int, str]:
+        """Which of Telegram's users are there, and the name of an account of each."""
+        columns = m.ACCOUNTS.c
+        rows = await self._where_in(select(columns.user_id, columns.name), columns.user_id, set(user_ids))
+        return {row.user_id: row.name for row in rows}
+
     async def files_taken(self, files: Collection[tuple[str, str]]) -> dict[tuple[str, str], str]:
         """Which of the session files (worker, file name) belong to an account, and its name."""
         columns = m.ACCOUNTS.c

@@ -18,8 +18,12 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from services.registry.ports import Sealed, SecretUnreadableError
 from services.runtime.errors import SettingsError
+from services.runtime.logs import get_logger
+
+_log = get_logger("registry.vault")
 
 KEY_BYTES = 32
+_OTHERS = 0o077
 _NONCE_BYTES = 12
 _TABLE = "account_secrets"
 _KEY_ID = re.compile(r"[A-Za-z0-9_.-]{1,32}")
@@ -68,6 +72,8 @@ def load_master_keys(path: Path) -> dict[str, bytes]:
         raise SettingsError(
             f"TGFLEET_MASTER_KEY_FILE: {path} cannot be read; it holds lines of key_id:base64"
         ) from error
+    if path.stat().st_mode & _OTHERS:
+        _log.warning("others than its owner may read the master key file", path=str(path))
     keys: dict[str, bytes] = {}
     for number, line in enumerate(text.splitlines(), 1):
         if line.strip() and not line.startswith("#"):

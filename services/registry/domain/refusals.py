@@ -30,7 +30,7 @@ class Refusal:
 
 
 def refuse_account(
-    account: Account | None, file_key: str, starts_stopped: str, now: datetime
+    account: Account | None, worker_id: str, file_key: str, starts_stopped: str, now: datetime
 ) -> Refusal | None:
     """Whether the account itself forbids it. `file_key` is the key that the worker found in its own session
     file."""
@@ -46,10 +46,20 @@ def refuse_account(
     if account.session_location is SessionLocation.NONE:
         detail = "The account has no session yet; log in."
         return Refusal(RefusalOutcome.SKIPPED, Reason.NEEDS_LOGIN, detail)
-    if account.session_location is SessionLocation.WORKER_FILE and not file_key:
-        detail = f"Worker {account.home_worker} has no session file {account.session_file}."
-        return Refusal(RefusalOutcome.FAILED, Reason.SESSION_MISSING, detail)
+    if account.session_location is SessionLocation.WORKER_FILE:
+        return _refuse_file(account, worker_id, file_key)
     return None
+
+
+def _refuse_file(account: Account, worker_id: str, file_key: str) -> Refusal | None:
+    """A file of the same name on another worker may hold any session."""
+    if worker_id == account.home_worker and file_key:
+        return None
+    detail = f"The session is in the file {account.session_file} on worker {account.home_worker}"
+    where = (
+        ", which does not have it." if worker_id == account.home_worker else f", not on worker {worker_id}."
+    )
+    return Refusal(RefusalOutcome.FAILED, Reason.SESSION_MISSING, detail + where)
 
 
 def conflict(other: str) -> Refusal:

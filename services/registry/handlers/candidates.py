@@ -60,12 +60,23 @@ class Candidates:
         self._vault = vault
         self._signal = signal
 
-    async def look(self, items: Sequence[AcquireItem], now: datetime) -> list[Candidate | Refusal]:
+    async def look(
+        self, worker_id: str, items: Sequence[AcquireItem], now: datetime
+    ) -> list[Candidate | Refusal]:
         """A candidate or a refusal for each item, in order. Raises InvalidArgument."""
         _check_items(items)
         known = await self._read(items, now)
-        known = replace(known, conflicts=await self._bind_files(items, known.accounts))
-        return [self._one(item, known, now) for item in items]
+        accounts, stopped = known.accounts, known.starts_stopped
+        refused = [
+            refusals.refuse_account(accounts.get(i.account_id), worker_id, i.auth_key_id, stopped, now)
+            for i in items
+        ]
+        allowed = [item for item, refusal in zip(items, refused, strict=True) if refusal is None]
+        known = replace(known, conflicts=await self._bind_files(allowed, accounts))
+        return [
+            refusal or self._one(item, accounts[item.account_id], known)
+            for item, refusal in zip(items, refused, strict=True)
+        ]
 
     async def _read(self, items: Sequence[AcquireItem], now: datetime) -> _Facts:
         async with self._store.read() as tx:
@@ -86,9 +97,7 @@ class Candidates:
         """Notes the keys found in session files on their accounts. Returns the accounts whose key is taken,
         with whose it is."""
         new = {
-            i.account_id: i.auth_key_id
-            for i in items
-            if _is_new_key(accounts.get(i.account_id), i.auth_key_id)
+            i.account_id: i.auth_key_id for i in items if _is_new_key(accounts[i.account_id], i.auth_key_id)
         }
         if not new:
             return {}
@@ -108,12 +117,7 @@ class Candidates:
         self._signal.notify()
         return conflicts
 
-    def _one(self, item: AcquireItem, known: _Facts, now: datetime) -> Candidate | Refusal:
-        account = known.accounts.get(item.account_id)
-        refusal = refusals.refuse_account(account, item.auth_key_id, known.starts_stopped, now)
-        if refusal is not None:
-            return refusal
-        assert account is not None  # noqa: S101 - refuse_account refuses a missing one
+    def _one(self, item: AcquireItem, account: Account, known: _Facts) -> Candidate | Refusal:
         if item.account_id in known.conflicts:
             return refusals.conflict(known.conflicts[item.account_id])
         try:
@@ -140,10 +144,8 @@ def _present(secrets: Mapping[str, Sealed], account_id: str) -> Sealed:
     return secrets[account_id]
 
 
-def _is_new_key(account: Account | None, key: str) -> bool:
-    if account is None or account.session_location is not SessionLocation.WORKER_FILE:
-        return False
-    return key not in {"", account.auth_key_id}
+def _is_new_key(account: Account, key: str) -> bool:
+    return account.session_location is SessionLocation.WORKER_FILE and key != account.auth_key_id
 
 
 def _check_items(items: Sequence[AcquireItem]) -> None:

@@ -4,7 +4,7 @@ import asyncio
 import base64
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 from services.registry.domain import importing, values
@@ -82,6 +82,9 @@ class Imports:
         files = await tx.files_taken([(i.home_worker, i.session_file) for i in good if i.session_file])
         decided = importing.decide(prepared, Present(names, keys, files))
         revision = await tx.next_revision() if any(isinstance(i, Prepared) for i in decided) else 0
+        users = await tx.users(
+            [item.session.user_id for item in good if item.session and item.session.user_id]
+        )
         results: list[ImportResult] = []
         new: list[tuple[Account, dict[str, Sealed]]] = []
         for index, item in enumerate(decided):
@@ -91,7 +94,8 @@ class Imports:
                 continue
             account = self._account(item, revision)
             new.append((account, self._secrets(item, account.account_id)))
-            results.append(ImportResult(item.name, account.account_id, item.kind))
+            warning = _same_user(account.user_id, users)
+            results.append(ImportResult(item.name, account.account_id, item.kind, detail=warning))
         await tx.insert_accounts(new)
         return results
 
@@ -124,6 +128,13 @@ class Imports:
             update_time=now,
             revision=revision,
         )
+
+
+def _same_user(user_id: int, users: Mapping[int, str]) -> str:
+    """A warning when another account is of the same user. Several sessions of one user are legal."""
+    if user_id not in users:
+        return ""
+    return f"Account {users[user_id]} is of the same Telegram user; both will receive the same messages."
 
 
 def new_account_id() -> str:

@@ -93,7 +93,7 @@ class Sessions:
             raise InvalidArgument(f"1 to {MAX_BATCH} sessions in one call.", field="items")
         generation = await self._generations.current()
         now = self._clock.wall()
-        looked = await self._candidates.look(items, now)
+        looked = await self._candidates.look(owner.worker_id, items, now)
         ready = [self._after_wait(found, generation, now) for found in looked]
         taken, new_leases = await self._take(owner, request_id, generation, ready, held)
         outcomes = iter(taken)

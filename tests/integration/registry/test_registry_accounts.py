@@ -101,6 +101,9 @@ async def test_the_same_session_under_another_name_is_refused_and_names_the_acco
     assert again.reason == "SESSION_ALREADY_IMPORTED"
     assert "first" in again.detail
     assert await names(parts) == ["first"]
+    [same_user], _ = await parts.imports.run([item("other login", StringSource(session_string()))], "")
+    assert same_user.account_id
+    assert "first is of the same Telegram user" in same_user.detail
 
 
 async def test_a_repeated_request_gives_the_same_results_and_adds_nothing(parts: Parts) -> None:

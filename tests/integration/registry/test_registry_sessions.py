@@ -106,6 +106,9 @@ async def test_the_session_of_a_file_is_bound_to_its_account_and_a_second_use_is
     [first] = await parts.add("first", source=WorkerFileSource("w1", "a.session"))
     [second] = await parts.add("second", source=WorkerFileSource("w2", "b.session"))
     [vault] = await parts.add("vault")
+    elsewhere = await refusal(parts, TWO, first, key="22" * 8)
+    assert (elsewhere.outcome, elsewhere.reason) == (RefusalOutcome.FAILED, Reason.SESSION_MISSING)
+    assert (await parts.accounts.get(first)).account.auth_key_id == ""
     grant = await granted(parts, ONE, first, key="00" * 8)
     assert (grant.candidate.session, grant.candidate.auth_key_id) == (None, "00" * 8)
     assert (await parts.accounts.get(first)).account.auth_key_id == "00" * 8
