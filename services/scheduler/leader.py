@@ -28,6 +28,7 @@ _log = get_logger("scheduler.leader")
 _HEARTBEAT_CAP = 10.0
 _REWATCH_BASE = 0.1
 _REWATCH_CAP = 2.0
+_SNAPSHOT_LIMIT = 60.0
 
 
 @dataclass(slots=True)
@@ -170,9 +171,12 @@ class _Watch:
         attempt = 0
         while True:
             try:
-                first = await anext(self._stream)
+                async with asyncio.timeout(_SNAPSHOT_LIMIT):
+                    first = await anext(self._stream)
                 if isinstance(first, WatchBegan):
                     return first
+            except TimeoutError:
+                _log.warning("the registry does not send its accounts", seconds=_SNAPSHOT_LIMIT)
             except TgfleetError as error:
                 _log.warning("the registry cannot be watched yet", reason=error.reason)
             attempt += 1
@@ -187,6 +191,7 @@ class _Watch:
                     tell(item.snapshot if isinstance(item, WatchBegan) else item)
             except TgfleetError as error:
                 _log.warning("the watch of accounts broke", reason=error.reason)
+            await asyncio.sleep(_REWATCH_BASE)
             self._stream = self._registry.watch()
             tell((await self.begin()).snapshot)
 

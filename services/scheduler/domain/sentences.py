@@ -4,6 +4,7 @@ numbers.
 """
 
 import re
+import shlex
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 
@@ -43,7 +44,7 @@ _FAILURES: dict[Reason, tuple[str, str]] = {
     ),
     Reason.PROXY_ERROR: (
         "The account's proxy does not work; the account never connects without it.",
-        "Check the proxy, or set another one with `tgfleet accounts set NAME --proxy URL`.",
+        "Check the proxy, or set another one with `tgfleet accounts set NAME --proxy-stdin`.",
     ),
     Reason.SECRET_UNREADABLE: (
         "The stored session cannot be decrypted with the master keys at hand.",
@@ -79,7 +80,7 @@ def clock(when: float) -> str:
 def handle(spec: AccountSpec) -> str:
     """How a command line should name the account: its name, or its id when the name looks like a phone
     number."""
-    return spec.account_id if _PHONE.fullmatch(spec.name) else spec.name
+    return spec.account_id if _PHONE.fullmatch(spec.name) else shlex.quote(spec.name)
 
 
 def action_for(reason: Reason, spec: AccountSpec) -> str:
@@ -155,7 +156,7 @@ def home_offline(worker_id: str, others: Mapping[str, str], spec: AccountSpec) -
 
 def home_draining(worker_id: str) -> Verdict:
     detail = f"The account's home worker {worker_id} is being drained."
-    action = f"Restart the worker, or end the drain with `tgfleet workers drain {worker_id} --undo`."
+    action = f"Restart the worker, or end the drain with `tgfleet workers undrain {worker_id}`."
     return Verdict(Outcome.WAITING, Reason.HOME_WORKER_OFFLINE, detail, action)
 
 
