@@ -75,7 +75,7 @@ async def _results(
     """The results of the accounts in `missing`, each once, until all have one or time is up."""
     loop = asyncio.get_running_loop()
     cursor = 0
-    last_flush = 0.0
+    last_flush = float("-inf")
     while missing:
         news = leader.driver.signals.waiter(call.key)
         batch: list[CallResult] = []

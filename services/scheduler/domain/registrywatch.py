@@ -1,7 +1,7 @@
 """Takes in what the registry says of accounts. A wish that this scheduler itself has recorded outranks older
 words."""
 
-from services.scheduler.domain import attachments, fleetcalls, pursuit, results, sentences
+from services.scheduler.domain import attachments, deciding, pursuit, results, sentences
 from services.scheduler.domain import events as e
 from services.scheduler.domain.accounts import Entry, Phase
 from services.scheduler.domain.fleet import Fleet
@@ -63,7 +63,7 @@ def _deleted(fleet: Fleet, account_id: str) -> None:
         return
     _note_user(fleet, entry.spec.user_id, 0)
     for call in list(entry.calls):
-        results.give(fleet, call, entry, fleetcalls.gone(call.kind))
+        results.give(fleet, call, entry, deciding.gone(call.kind))
     if entry.active:
         worker = fleet.workers.get(entry.worker_id)
         if worker is not None and worker.attached:
