@@ -6,6 +6,8 @@ so that an error on the connection's first call cannot loop (TELEGRAM.md section
 
 import asyncio
 import random
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from services.runtime.logs import get_logger
@@ -16,6 +18,9 @@ from services.worker.ports import TelegramClient
 
 _log = get_logger("worker.connecting")
 
+_SLOT_HELD = 3.0
+"""Seconds of one attempt that count against the bound: what takes longer only waits for a silent data centre,
+and must not hold up the others."""
 _HIGHEST_JITTER = 0.05
 """Seconds before a first dial, so that a batch of starts does not dial in the same instant."""
 
@@ -56,7 +61,7 @@ class Connector:
         attempt = 0
         while True:
             attempt += 1
-            async with self._slots:
+            async with self._slot():
                 if limit is not None and ends is None:
                     ends = loop.time() + limit
                 outcome = await self._attempt(client, self._timeout if ends is None else ends - loop.time())
@@ -70,6 +75,25 @@ class Connector:
             if not refusal.verdict.transient or (ends is not None and loop.time() + pause >= ends):
                 return refusal
             await asyncio.sleep(pause)
+
+    @asynccontextmanager
+    async def _slot(self) -> AsyncIterator[None]:
+        """One of the bounded places, for the block or for its first seconds."""
+        await self._slots.acquire()
+        held = True
+
+        def free() -> None:
+            nonlocal held
+            if held:
+                held = False
+                self._slots.release()
+
+        timer = asyncio.get_running_loop().call_later(_SLOT_HELD, free)
+        try:
+            yield
+        finally:
+            timer.cancel()
+            free()
 
     async def _attempt(self, client: TelegramClient, limit: float) -> Me | tuple[Refusal, LinkCause]:
         try:

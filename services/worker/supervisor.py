@@ -11,6 +11,8 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
+import structlog
+
 from services.runtime.logs import get_logger
 from services.runtime.tasks import cancel_and_wait
 from services.worker.acquirer import Granted
@@ -99,6 +101,7 @@ class Supervisor:
 
     async def run(self) -> None:
         """Until the session is closed and given back."""
+        structlog.contextvars.bind_contextvars(account_id=self.session.account_id)
         SESSIONS.labels(SessionState.STARTING).inc()
         self._teller.tell()
         life = asyncio.create_task(self._live(), name=f"session {self.session.account_id}")

@@ -24,6 +24,8 @@ _DISCONNECT_DELAY = 25
 """Seconds after the last ping at which Telegram closes the link, as the stock library asks (TELEGRAM.md
 section 4)."""
 _CLOSE_LIMIT = 3.0
+_CLOCK_CODES = {16, 17}
+"""Message id too low, too high: the client's clock is wrong."""
 _TRANSPORT_CAUSES = {404: LinkCause.TRANSPORT_404, 429: LinkCause.TRANSPORT_429}
 
 
@@ -110,7 +112,17 @@ class WatchedSession(Session):  # type: ignore[misc]  # the library has no types
         await self._set_state(SessionState.STOPPED)
 
     async def send(self, data: Any, wait_response: bool = True, timeout: float = Session.WAIT_TIMEOUT) -> Any:  # noqa: FBT001, FBT002, ASYNC109 - the library's signature
-        """As the library's, noting when answers come and what went wrong first."""
+        """As the library's, noting when answers come and what went wrong first. A call that the server
+        refused for our wrong clock was not carried out
+        (core.telegram.org/mtproto/service_messages_about_messages): the answer has set the clock, so once the
+        counter of message ids follows, it is sent again."""
+        answer = await self._send_noting(data, wait_response, timeout)
+        if isinstance(answer, raw.types.BadMsgNotification) and answer.error_code in _CLOCK_CODES:
+            self.msg_factory._last_msg_id = 0  # noqa: SLF001 - the library never lets it go back by itself
+            answer = await self._send_noting(data, wait_response, timeout)
+        return answer
+
+    async def _send_noting(self, data: Any, wait_response: bool, timeout: float) -> Any:  # noqa: FBT001, ASYNC109
         if self._lost.done():
             raise ConnectionResetError("the link has ended")
         self.in_flight += wait_response

@@ -316,3 +316,21 @@ async def test_many_links_leave_no_task_thread_or_socket_behind() -> None:
         await asyncio.sleep(0.05)
         assert len(asyncio.all_tasks()) <= before
         assert sum(t.name.startswith("crypto") for t in threading.enumerate()) <= 2
+
+
+@pytest.mark.parametrize("ahead", [-3600.0, -40.0, 40.0, 3600.0])
+async def test_a_wrong_clock_is_corrected_by_the_servers(ahead: float) -> None:
+    async with TestDataCentre() as dc:
+        bench = RealBench(dc)
+        dc.control.set_fault(Fault(FaultKind.WRONG_CLOCK, user_id=bench.user_id, delay=ahead))
+        client = bench.client()
+        assert (await client.connect(5)).user_id == bench.user_id
+        await client.ping(2)
+        await client.probe(2)
+        bench.write("hello")
+        async with asyncio.timeout(5):
+            while not bench.got:
+                await asyncio.sleep(0.01)
+        await asyncio.sleep(0.7)  # two keepalives of 0.3 s
+        assert client.facts().started
+        await client.close()

@@ -66,6 +66,20 @@ async def test_connect_timeout_counts_from_the_first_dial_and_no_longer() -> Non
         assert 29 < now() - began < 32
 
 
+async def test_silent_data_centres_do_not_hold_up_the_others() -> None:
+    async with inside(concurrency=2) as i:
+        silent = [f"silent{n}" for n in range(10)]
+        for name in silent:
+            i.enrol(name).silent = True
+        i.enrol("fine")
+        began = now()
+        i.start(*silent, "fine")
+        await i.until("fine", S.RUNNING)
+        assert now() - began < 16, "five rounds of 3 s, not of 30 s"
+        for name in silent:
+            assert (await i.until(name, S.FAILED)).reason is Reason.CONNECT_TIMEOUT
+
+
 async def test_server_errors_on_the_first_call_do_not_storm() -> None:
     async with inside() as i:
         i.enrol("a").refuse = Refused(500, "INTERNAL", "")
