@@ -27,7 +27,7 @@ from services.registry.domain.leasing import (
     store_ttl,
 )
 
-_HALF_SECOND = timedelta(milliseconds=500)
+_LAST_SECOND = timedelta(milliseconds=200)
 
 
 class Acquisition:
@@ -156,5 +156,6 @@ class Acquisition:
 
 
 def _remaining(seconds: int) -> timedelta:
-    """etcd tells whole seconds, rounded down, and looks for ended leases every half second."""
-    return _HALF_SECOND + timedelta(seconds=max(seconds, 0))
+    """etcd tells whole seconds, rounded down: the earliest moment is worth a try, and in the last second
+    several are, so that nobody sleeps through the end of a settle time."""
+    return timedelta(seconds=seconds) if seconds > 0 else _LAST_SECOND

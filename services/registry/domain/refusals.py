@@ -100,6 +100,6 @@ def taken(found: Taken, owner: Owner, now: datetime) -> Refusal:
         return Refusal(RefusalOutcome.WAITING, Reason.LEASE_HELD, detail, retry, found.worker_id)
     detail = (
         f"The session was held by {whom}; Telegram is given time to notice that it is gone "
-        f"(until {retry:%H:%M:%S} UTC)."
+        f"(until about {retry:%H:%M:%S} UTC)."
     )
     return Refusal(RefusalOutcome.WAITING, Reason.SETTLING, detail, retry, found.worker_id)
