@@ -6,7 +6,7 @@ so that an error on the connection's first call cannot loop (TELEGRAM.md section
 
 import asyncio
 import random
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
@@ -34,6 +34,9 @@ class Refusal:
     """The call that Telegram refused, if it was one."""
 
 
+OnFailure = Callable[[Refusal], None]
+
+
 class Connector:
     """Shared by all sessions of the process: the bound on how many connect at once is in here."""
 
@@ -47,14 +50,21 @@ class Connector:
         await asyncio.sleep(self._rng.random() * _HIGHEST_JITTER)
         return await self._until_up(client, expected_user, self._timeout)
 
-    async def again(self, client: TelegramClient, expected_user: int, lost: LinkDown) -> Me | Refusal:
-        """A reconnect: for as long as it takes. Raises Fenced."""
+    async def again(
+        self, client: TelegramClient, expected_user: int, lost: LinkDown, on_failure: OnFailure
+    ) -> Me | Refusal:
+        """A reconnect: for as long as it takes; `on_failure` hears of each attempt in vain. Raises Fenced."""
         await asyncio.sleep(backoff.pause(1, lost.cause, self._rng.random()))
         proofs = int(lost.cause is LinkCause.TRANSPORT_404)
-        return await self._until_up(client, expected_user, None, proofs)
+        return await self._until_up(client, expected_user, None, proofs, on_failure)
 
     async def _until_up(
-        self, client: TelegramClient, expected_user: int, limit: float | None, unknown_key_proofs: int = 0
+        self,
+        client: TelegramClient,
+        expected_user: int,
+        limit: float | None,
+        unknown_key_proofs: int = 0,
+        on_failure: OnFailure | None = None,
     ) -> Me | Refusal:
         loop = asyncio.get_running_loop()
         ends: float | None = None
@@ -74,6 +84,8 @@ class Connector:
             pause = backoff.pause(attempt, cause, self._rng.random())
             if not refusal.verdict.transient or (ends is not None and loop.time() + pause >= ends):
                 return refusal
+            if on_failure is not None:
+                on_failure(refusal)
             await asyncio.sleep(pause)
 
     @asynccontextmanager

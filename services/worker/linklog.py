@@ -21,6 +21,7 @@ class LinkLog:
         self._down_since = 0.0
         self._cause = LinkCause.STOPPED
         self._uptime = 0.0
+        self._missing = False
 
     def up(self) -> None:
         """A link answers."""
@@ -29,10 +30,12 @@ class LinkLog:
     def lost(self, cause: LinkCause) -> None:
         """It ended by itself."""
         self._end(cause)
+        self._missing = True
         self._teller.happen(link_sentence(cause), Disconnected(cause, self._uptime, None, reconnected=False))
 
     def back(self) -> None:
         """A new one answers."""
+        self._missing = False
         downtime = self._clock.monotonic() - self._down_since
         self._teller.remember(LinkLost(self._cause, self._uptime, downtime, reconnected=True))
         kind = Disconnected(self._cause, self._uptime, downtime, reconnected=True)
@@ -40,10 +43,13 @@ class LinkLog:
 
     def given_up(self) -> None:
         """None will come."""
+        self._missing = False
         self._teller.remember(LinkLost(self._cause, self._uptime, None, reconnected=False))
 
     def closed(self, cause: LinkCause) -> None:
         """The session ends; if its link had not ended before, this is why it does."""
+        if self._missing:
+            self.given_up()
         if self._up_since is None:
             return
         granted = self._session.granted

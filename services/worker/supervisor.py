@@ -6,9 +6,7 @@ command, or its gate, which shuts when the lease cannot be kept.
 """
 
 import asyncio
-import uuid
 from dataclasses import replace
-from datetime import timedelta
 from typing import Any
 
 import structlog
@@ -20,15 +18,14 @@ from services.worker.chat.desk import ChatDesk
 from services.worker.closing import close_link, give_back
 from services.worker.connecting import Refusal
 from services.worker.domain.counts import Counter
-from services.worker.domain.facts import FloodWaited, SessionDied, SessionRan
+from services.worker.domain.facts import SessionRan
 from services.worker.domain.orders import SessionConfig, StartOne
 from services.worker.domain.outcomes import Ending, Outcome, Reason
-from services.worker.domain.picture import SessionChanged, SessionReport, Waiting
+from services.worker.domain.picture import SessionChanged, SessionReport
 from services.worker.domain.rates import AnswerRates
 from services.worker.domain.states import Machine, SessionState
 from services.worker.domain.telegram import (
     Credentials,
-    Fenced,
     IncomingMessage,
     LinkCause,
     LinkDown,
@@ -37,6 +34,7 @@ from services.worker.domain.telegram import (
 )
 from services.worker.domain.verdict import link_sentence, of_refusal
 from services.worker.domain.waits import CONNECTING_METHODS
+from services.worker.endings import Endings
 from services.worker.linklog import LinkLog
 from services.worker.metrics import SESSIONS, STARTS
 from services.worker.ports import SessionFileError, TelegramClient, Wanted
@@ -64,6 +62,7 @@ class Supervisor:
         self._teller = SessionTeller(self.session, tools, self._on_refused)
         self._client: TelegramClient | None = None
         self._desk: ChatDesk | None = None
+        self._endings = Endings(self.session, self._teller, tools)
         self._links = LinkLog(self.session, self._teller, tools.clock)
         self._stable: asyncio.TimerHandle | None = None
         self._end: asyncio.Future[Ending | Stopped] = asyncio.get_running_loop().create_future()
@@ -109,24 +108,13 @@ class Supervisor:
             either: set[asyncio.Future[Any]] = {life, self._end}
             await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
             if not self._end.done():
-                self._end.set_result(self._result_of(life))
+                self._end.set_result(self._endings.of_life(life))
             await cancel_and_wait(life, limit=_CANCEL_LIMIT)
             await self._finish(self._end.result())
         finally:
             life.cancel()
             if self._stable is not None:
                 self._stable.cancel()
-
-    def _result_of(self, life: "asyncio.Task[Ending]") -> Ending:
-        error = life.exception()
-        if error is None:
-            return life.result()
-        if isinstance(error, Fenced):
-            return self._fenced()
-        incident = uuid.uuid4().hex[:12]
-        _log.error("a session failed by our own fault", incident=incident, exc_info=error)
-        detail = f"A fault of tgfleet itself; the worker's log knows more under incident {incident}."
-        return Ending(Outcome.FAILED, Reason.INTERNAL, detail)
 
     async def _live(self) -> Ending:
         try:
@@ -161,19 +149,19 @@ class Supervisor:
             self._running(me)
         while isinstance(me, Me):
             limits = self._tools.limits
-            watch = LinkWatch(client, limits.ping_interval, limits.probe_interval, self._on_wait)
+            watch = LinkWatch(client, limits.ping_interval, limits.probe_interval, self._endings.note_wait)
             lost = await watch.until_down()
             if isinstance(lost, Refusal):
-                return self._ending_of(lost)
+                return self._endings.of(lost)
             me = await self._reconnect(client, lost)
-        return self._ending_of(me)
+        return self._endings.of(me)
 
     def _adopt(self, granted: Granted) -> None:
         self.session.adopt(granted)
         granted.gate.on_shut(self._on_gate_shut)
 
     def _on_gate_shut(self) -> None:
-        self._finish_with(self._fenced())
+        self._finish_with(self._endings.fenced())
 
     async def _credentials(self, granted: Granted) -> Credentials:
         grant = granted.grant
@@ -220,7 +208,7 @@ class Supervisor:
         self._move(SessionState.RECONNECTING, detail=f"{detail} The link is being made anew.")
         self._links.lost(lost.cause)
         await client.close()
-        me = await self._tools.connector.again(client, self.session.user_id, lost)
+        me = await self._tools.connector.again(client, self.session.user_id, lost, self._still_down)
         if isinstance(me, Refusal):
             self._links.given_up()
             return me
@@ -229,6 +217,13 @@ class Supervisor:
         await self._recover(client)
         return me
 
+    def _still_down(self, refusal: Refusal) -> None:
+        """An attempt to reconnect was in vain: people see why, if that is new."""
+        session, verdict = self.session, refusal.verdict
+        if (session.reason, session.detail) != (verdict.reason, verdict.detail):
+            session.reason, session.detail = verdict.reason, verdict.detail
+            self._teller.tell()
+
     async def _recover(self, client: TelegramClient) -> None:
         """Missed updates; if they cannot be had, the next ones come anyway."""
         try:
@@ -236,39 +231,11 @@ class Supervisor:
         except (LinkDown, Refused) as error:
             _log.warning("missed updates were not recovered", error=str(error))
 
-    def _on_wait(self, refusal: Refusal) -> None:
-        """Telegram told a call to wait: remembered, so that nothing is tried inside."""
-        wait = refusal.verdict.wait
-        if wait is not None:
-            until = self._tools.clock.wall() + timedelta(seconds=wait)
-            self.session.chat.waits.add(refusal.method, 0, until)
-            self._teller.remember(FloodWaited(refusal.method, 0, until))
-            self._teller.happen(refusal.verdict.detail, Waiting(refusal.method, 0, until))
-
     def _on_refused(self, error: Refused) -> None:
         """A call of the chat desk was refused in a way that may end the session."""
         verdict = of_refusal(error)
         if verdict.died:
-            self._finish_with(self._ending_of(Refusal(verdict, error.method)))
-
-    def _ending_of(self, refusal: Refusal) -> Ending:
-        """What to report, with everything remembered that must be."""
-        verdict = refusal.verdict
-        if verdict.died:
-            self._teller.remember(SessionDied(verdict.reason))
-        self._on_wait(refusal)
-        retry = None
-        if verdict.wait is not None:
-            retry = self._tools.clock.wall() + timedelta(seconds=verdict.wait)
-        return Ending(verdict.outcome, verdict.reason, verdict.detail, retry)
-
-    def _fenced(self) -> Ending:
-        """The session may be started again, here or elsewhere, when its lease has settled."""
-        granted = self.session.granted
-        seconds = self._tools.keeper.settled_in(granted.lease) if granted else 0.0
-        retry = self._tools.clock.wall() + timedelta(seconds=seconds)
-        detail = "The lease could not be renewed, so the worker stopped using the session."
-        return Ending(Outcome.WAITING, Reason.SETTLING, detail, retry)
+            self._finish_with(self._endings.of(Refusal(verdict, error.method)))
 
     def _finish_with(self, ending: Ending | Stopped) -> None:
         if not self._end.done():

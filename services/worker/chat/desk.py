@@ -71,7 +71,8 @@ class Teller(Protocol):
 class FleetIds:
     """Telegram's ids of all accounts of the fleet, as the scheduler last said."""
 
-    user_ids: frozenset[int] = frozenset()
+    user_ids: frozenset[int] | None = None
+    """None until it has said so: then nobody is answered, because anybody could be one of them."""
 
 
 @dataclass(slots=True)
@@ -117,8 +118,8 @@ class ChatDesk:
 
     def take(self, message: IncomingMessage) -> None:
         """A message arrived."""
-        account = self._account
-        if not self.enabled or may_see(message, account.policy, account.own_id, self._fleet.user_ids):
+        account, fleet = self._account, self._fleet.user_ids
+        if not self.enabled or fleet is None or may_see(message, account.policy, account.own_id, fleet):
             return
         if not self._is_new(message):
             return

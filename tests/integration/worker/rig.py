@@ -190,6 +190,8 @@ class FakeDispatcher(scheduler_pb2_grpc.DispatcherServiceServicer):
                 self.changed.notify_all()
             welcome = worker_pb2.Welcome(heartbeat_period=span(self.heartbeat))
             yield scheduler_pb2.AttachWorkerResponse(term=self.term, welcome=welcome)
+            users = worker_pb2.FleetUsers()
+            yield scheduler_pb2.AttachWorkerResponse(term=self.term, fleet_users=users)
             while (message := await outgoing.get()) is not None:
                 yield message
         finally:

@@ -82,12 +82,13 @@ class Bench:
     def __init__(self, per_chat: int = 100, per_account: int = 100) -> None:
         self.teller, self.telegram, self.thinker = Teller(), Telegram(), Thinker()
         self.failures: list[BaseException] = []
+        self.fleet = FleetIds(frozenset())
         self.account = ChatAccount(own_id=1, policy=ChatPolicy(user_ids=frozenset({FRIEND, OTHER})))
         self.desk = ChatDesk(
             self.account,
             self.telegram,
             self.thinker,
-            FleetIds(),
+            self.fleet,
             rates=AnswerRates(per_chat, per_account),
             counter=Counter(),
             teller=self.teller,
@@ -130,6 +131,17 @@ async def test_the_same_message_twice_is_answered_once() -> None:
     assert b.texts == ["re: m1"]
     assert b.counts() == (1, 1)
     assert [type(e) for e in b.teller.events] == [MessageReceived, MessageAnswered]
+
+
+async def test_nobody_is_answered_before_the_fleet_is_known() -> None:
+    b = Bench()
+    b.fleet.user_ids = None
+    b.say(1)
+    b.fleet.user_ids = frozenset({OTHER})
+    b.say(2)
+    b.say(3, sender=OTHER)
+    await asyncio.sleep(1)
+    assert b.texts == ["re: m2"]
 
 
 async def test_one_message_of_a_chat_at_a_time_and_chats_beside_each_other() -> None:

@@ -282,3 +282,18 @@ async def test_our_own_fault_is_internal_with_an_incident() -> None:
         report = await i.until("a", S.FAILED)
         assert report.reason is Reason.INTERNAL
         assert "incident" in report.detail
+
+
+async def test_why_a_reconnect_does_not_work_is_shown_and_a_stop_records_the_loss() -> None:
+    async with inside() as i:
+        account = i.enrol("a")
+        i.start("a")
+        await i.until("a", S.RUNNING)
+        account.unreachable = LinkCause.PROXY_FAILED
+        i.telegram.drop(i.key("a"))
+        async with asyncio.timeout(60):
+            while (await i.until("a", S.RECONNECTING)).reason is not Reason.PROXY_ERROR:
+                await asyncio.sleep(0.1)
+        i.stop("a")
+        await i.until("a", S.STOPPED)
+        assert [f.reconnected for f in facts(i, LinkLost)] == [False]  # type: ignore[attr-defined]
