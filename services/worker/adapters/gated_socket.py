@@ -17,7 +17,7 @@ from python_socks.async_.asyncio import Proxy
 
 from services.runtime.addresses import HostPort
 from services.worker.adapters.telegram_route import ProxyAddress
-from services.worker.domain.telegram import LinkCause, LinkDown
+from services.worker.domain.telegram import Fenced, LinkCause, LinkDown
 from services.worker.gate import Gate
 
 DIAL_TIMEOUT = 10.0
@@ -27,6 +27,8 @@ _READ_AHEAD = 1024 * 1024
 """Bytes kept unread before the kernel is left to slow the sender down."""
 _WRITE_LIMIT = 10.0
 """Seconds that a peer may take nothing before the connection counts as gone."""
+_DIAL_ERRORS = (OSError, TimeoutError, ProxyError, ValueError)
+"""ValueError: credentials or an address that the proxy's protocol cannot carry."""
 _RESET = struct.pack("ii", 1, 0)
 _PROXY_TYPES = {"socks5": ProxyType.SOCKS5, "socks4": ProxyType.SOCKS4, "http": ProxyType.HTTP}
 
@@ -56,14 +58,17 @@ class GatedSocket:
         try:
             async with asyncio.timeout(limit):
                 sock = await (_through(proxy, to, limit) if proxy else _direct(to))
-        except (OSError, TimeoutError, ProxyError) as error:
+        except _DIAL_ERRORS as error:
             raise LinkDown(cause, type(error).__name__) from error
         try:
             gate.check()
-        except BaseException:
+            _keep_alive(sock)
+        except OSError as error:  # gone before it was used
+            sock.close()
+            raise LinkDown(cause, type(error).__name__) from error
+        except Fenced:
             sock.close()
             raise
-        _keep_alive(sock)
         return cls(sock, gate)
 
     @property
