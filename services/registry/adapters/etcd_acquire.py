@@ -140,8 +140,11 @@ class Acquisition:
             return Granted(Token(generation, kv.create_revision), kv.lease)
         if kv.lease not in self._left:
             self._left[kv.lease] = await self._client.time_to_live(kv.lease)
-        remaining = _remaining(self._left[kv.lease])
-        return Taken(value.worker_id, value.settling or remaining <= value.settle, remaining)
+        seconds = self._left[
+            kv.lease
+        ]  # whole ones, rounded down: the holder's time T is over when they are < S
+        settling = value.settling or timedelta(seconds=seconds) < value.settle
+        return Taken(value.worker_id, settling, _worth_a_try(seconds))
 
     async def _refresh(self, outcomes: list[Outcome]) -> list[Outcome]:
         """Gives leases that an earlier attempt made their full time again: the worker may count from this
@@ -155,7 +158,7 @@ class Acquisition:
         ]
 
 
-def _remaining(seconds: int) -> timedelta:
-    """etcd tells whole seconds, rounded down: the earliest moment is worth a try, and in the last second
-    several are, so that nobody sleeps through the end of a settle time."""
+def _worth_a_try(seconds: int) -> timedelta:
+    """The earliest moment at which a lease with so many whole seconds left can be gone; in its last second
+    several moments, so that nobody sleeps through the end of a settle time."""
     return timedelta(seconds=seconds) if seconds > 0 else _LAST_SECOND
