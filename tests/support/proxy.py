@@ -1,7 +1,7 @@
 """A loopback TCP proxy whose link can be cut and mended: how tests part two processes without killing one.
 
-Knows nothing of what it carries. `cut()` drops what is open and refuses what comes; `mute()` leaves connections
-open and passes nothing on (a half-open link).
+Knows nothing of what it carries. `cut()` drops what is open and refuses what comes; `mute()` leaves
+connections open and passes nothing on (a half-open link).
 """
 
 from __future__ import annotations
