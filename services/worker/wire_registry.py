@@ -84,10 +84,14 @@ def _credentials(grant: registry.SessionGrant, material: registry.SessionMateria
 
 
 def _refusal(message: registry.SessionRefusal) -> Ending:
-    outcome = result_pb2.Outcome.Name(message.outcome).removeprefix("OUTCOME_")
-    reason = result_pb2.Reason.Name(message.reason).removeprefix("REASON_")
+    """A refusal that a newer registry words in a way unknown here is a failure with its own sentence."""
     retry = wire.to_datetime(message.retry_time) if message.HasField("retry_time") else None
-    return Ending(Outcome(outcome), Reason(reason), message.detail, retry)
+    try:
+        outcome = Outcome(result_pb2.Outcome.Name(message.outcome).removeprefix("OUTCOME_"))
+        reason = Reason(result_pb2.Reason.Name(message.reason).removeprefix("REASON_"))
+    except ValueError:
+        outcome, reason = Outcome.FAILED, Reason.INTERNAL
+    return Ending(outcome, reason, message.detail, retry)
 
 
 def release(given: Release) -> registry.Release:
