@@ -25,25 +25,28 @@ def generate(root: Path) -> None:
     files = sorted(str(path) for path in source.rglob("*.proto"))
     well_known = str(resources.files("grpc_tools") / "_proto")
     scripts = Path(sysconfig.get_path("scripts"))  # the virtual environment may not be on PATH
-    code = protoc.main([
-        "protoc",
-        f"--plugin=protoc-gen-mypy={scripts / 'protoc-gen-mypy'}",
-        f"--plugin=protoc-gen-mypy_grpc={scripts / 'protoc-gen-mypy_grpc'}",
-        f"-I{source}",
-        f"-I{well_known}",
-        f"--python_out={target}",
-        f"--grpc_python_out={target}",
-        f"--mypy_out=quiet:{target}",
-        f"--mypy_grpc_out=quiet:{target}",
-        *files,
-    ])
+    code = protoc.main(
+        [
+            "protoc",
+            f"--plugin=protoc-gen-mypy={scripts / 'protoc-gen-mypy'}",
+            f"--plugin=protoc-gen-mypy_grpc={scripts / 'protoc-gen-mypy_grpc'}",
+            f"-I{source}",
+            f"-I{well_known}",
+            f"--python_out={target}",
+            f"--grpc_python_out={target}",
+            f"--mypy_out=quiet:{target}",
+            f"--mypy_grpc_out=quiet:{target}",
+            *files,
+        ]
+    )
     if code:
         raise RuntimeError(f"protoc failed with exit code {code}; its message is above")
-    for directory in {path.parent for path in target.rglob("*_pb2.py")}:
-        while directory != target:
-            (directory / "__init__.py").touch()
-            (directory / "py.typed").touch()
-            directory = directory.parent
+    packages = {
+        parent for path in target.rglob("*_pb2.py") for parent in path.parents if target in parent.parents
+    }
+    for package in packages:
+        (package / "__init__.py").touch()
+        (package / "py.typed").touch()
 
 
 class ProtobufBuildHook(BuildHookInterface[Any]):
