@@ -65,7 +65,9 @@ async def main(settings: Settings, life: Lifecycle) -> None:
     life.on_stop(database.close, name="database")
     await upgrade(database)
     store = SqlStore(database)
-    generations = Generations(store, leases, SystemClock(), settings.lease_ttl)
+    generations = Generations(
+        store, leases, SystemClock(), lease_ttl=settings.lease_ttl, settle=settings.lease_settle
+    )
     handlers = build_handlers(settings, store, leases, vault, generations)
     if bootstrap:
         await handlers.tokens.keep_bootstrap(bootstrap)

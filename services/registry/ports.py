@@ -8,7 +8,7 @@ the block raises. Nothing here blocks the event loop.
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Protocol
 
 from services.registry.domain.account import Account, AccountView, FloodWait
@@ -308,8 +308,9 @@ class LeaseStore(Protocol):
         """What the store is now."""
         ...
 
-    async def set_mirror(self, number: int, seen: int | None) -> StoreView | None:
-        """Writes the generation if the mirror is still `seen`; None when it is not."""
+    async def set_mirror(self, number: int, seen: int | None, wait: timedelta) -> StoreView | None:
+        """Writes the generation if the mirror is still `seen`; None when it is not. For the time of `wait`,
+        counted by the store alone and in full again when it restarts, nothing is granted."""
         ...
 
     async def acquire(

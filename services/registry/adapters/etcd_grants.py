@@ -20,6 +20,9 @@ from services.registry.domain.leasing import Epoch, StoreView
 OPS = 110
 """Attempts in one transaction. etcd allows 128 operations; the leases' records and the mark take some."""
 
+VIEW_KEYS = (layout.MIRROR, layout.MARK, layout.OPENING)
+"""What `view_of` reads."""
+
 _IN_FLIGHT = 2
 
 
@@ -61,7 +64,7 @@ class Batch:
 
 
 class OtherEpochError(Exception):
-    """The store is not of the epoch that the caller expects; nothing was done."""
+    """The store is not of the epoch that the caller expects, or still waits; nothing was done."""
 
     def __init__(self, view: StoreView) -> None:
         super().__init__()
@@ -143,9 +146,10 @@ class GrantGroups:
             compare=[
                 layout.is_value(layout.MIRROR, layout.mirror_value(generation)),
                 layout.is_not_older(layout.MARK, high_water),
+                layout.is_absent(layout.OPENING),
             ],
             success=[*attempts, *records, layout.put(layout.MARK, b"")],
-            failure=[layout.read(layout.MIRROR), layout.read(layout.MARK)],
+            failure=[layout.read(key) for key in VIEW_KEYS],
         )
         answer = await self._client.txn(request)
         if not answer.succeeded:
@@ -160,10 +164,10 @@ class GrantGroups:
 
 
 def view_of(answer: Any) -> StoreView:
-    """From an answer that begins with the mirror and the mark."""
-    mirror, mark = (answer.responses[i].response_range.kvs for i in (0, 1))
+    """From an answer that begins with VIEW_KEYS."""
+    mirror, mark, opening = (answer.responses[i].response_range.kvs for i in range(len(VIEW_KEYS)))
     number = int(mirror[0].value) if mirror and mirror[0].value.isdigit() else None
-    return StoreView(answer.header.cluster_id, number, mark[0].mod_revision if mark else 0)
+    return StoreView(answer.header.cluster_id, number, mark[0].mod_revision if mark else 0, bool(opening))
 
 
 def _operation(attempt: Attempt) -> Any:

@@ -18,6 +18,9 @@ PREFIX = "/tgfleet/"
 MIRROR = f"{PREFIX}generation".encode()
 MARK = f"{PREFIX}last-grant".encode()
 """Written by every transaction that may grant; its mod_revision tells which was the last."""
+OPENING = f"{PREFIX}opening".encode()
+"""There while the wait after a generation was opened runs: on a lease of its own, so that no clock but etcd's
+counts."""
 
 
 @dataclass(frozen=True, slots=True)

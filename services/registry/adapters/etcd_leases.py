@@ -12,7 +12,7 @@ from typing import Any
 from services.registry.adapters import etcd_layout as layout
 from services.registry.adapters.etcd_acquire import Acquisition
 from services.registry.adapters.etcd_client import EtcdClient, rpc_pb2
-from services.registry.adapters.etcd_grants import OPS, GrantGroups, OtherEpochError, view_of
+from services.registry.adapters.etcd_grants import OPS, VIEW_KEYS, GrantGroups, OtherEpochError, view_of
 from services.registry.domain.leasing import (
     AcquireAnswer,
     Epoch,
@@ -45,18 +45,21 @@ class EtcdLeaseStore:
 
     async def view(self) -> StoreView:
         """What the store is now."""
-        return view_of(await self._client.get(layout.MIRROR, layout.MARK))
+        return view_of(await self._client.get(*VIEW_KEYS))
 
-    async def set_mirror(self, number: int, seen: int | None) -> StoreView | None:
-        """Writes the generation if the mirror is still `seen`; None when it is not."""
+    async def set_mirror(self, number: int, seen: int | None, wait: timedelta) -> StoreView | None:
+        """Writes the generation if the mirror is still `seen`; see ports.LeaseStore."""
         mirror = layout.MIRROR
         still = (
             layout.is_absent(mirror) if seen is None else layout.is_value(mirror, layout.mirror_value(seen))
         )
         writes = [layout.put(mirror, layout.mirror_value(number)), layout.put(layout.MARK, b"")]
+        if wait:
+            lease_id = await self._client.grant(store_ttl(wait, timedelta(0)))
+            writes.append(layout.put(layout.OPENING, layout.mirror_value(number), lease_id))
         answer = await self._client.txn(rpc_pb2.TxnRequest(compare=[still], success=writes))
         header = answer.header
-        return StoreView(header.cluster_id, number, header.revision) if answer.succeeded else None
+        return StoreView(header.cluster_id, number, header.revision, bool(wait)) if answer.succeeded else None
 
     async def acquire(
         self,
@@ -90,9 +93,9 @@ class EtcdLeaseStore:
         for start in range(0, max(len(lease_ids), 1), OPS):
             chunk = lease_ids[start : start + OPS]
             leases = (layout.lease_key(i) for i in chunk)
-            answer = await self._client.get(layout.MIRROR, layout.MARK, *leases)
+            answer = await self._client.get(*VIEW_KEYS, *leases)
             view = view_of(answer)
-            values = [r.response_range.kvs for r in answer.responses[2:]]
+            values = [r.response_range.kvs for r in answer.responses[len(VIEW_KEYS) :]]
             owned += [i for i, kvs in zip(chunk, values, strict=True) if kvs and kvs[0].value == mine]
         left = await self._client.keep_alive(owned)
         return RenewAnswer(view, tuple(left.get(lease_id, 0) > 0 for lease_id in lease_ids))

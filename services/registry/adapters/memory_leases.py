@@ -57,6 +57,7 @@ class _State:
     revision: int = 1
     mirror: int | None = None
     mark: int = 0
+    opening: int = 0
     leases: dict[int, _Lease] = field(default_factory=dict)
     sessions: dict[str, _Session] = field(default_factory=dict)
 
@@ -78,12 +79,13 @@ class InMemoryLeaseStore:
         self._tick()
         return self._view()
 
-    async def set_mirror(self, number: int, seen: int | None) -> StoreView | None:
-        """Writes the generation if the mirror is still `seen`; None when it is not."""
+    async def set_mirror(self, number: int, seen: int | None, wait: timedelta) -> StoreView | None:
+        """Writes the generation if the mirror is still `seen`; see ports.LeaseStore."""
         self._tick()
         if self._state.mirror != seen:
             return None
         self._state.mirror = number
+        self._state.opening = self._new_lease(store_ttl(wait, timedelta(0)), None, 0) if wait else 0
         self._move_mark()
         return self._view()
 
@@ -98,8 +100,9 @@ class InMemoryLeaseStore:
         """Gives each free session to the owner; see ports.LeaseStore."""
         self._tick()
         generation = epoch.generation
-        if self._state.mirror != generation or self._state.mark < epoch.high_water:
-            return AcquireAnswer(self._view())
+        view = self._view()
+        if view.mirror != generation or view.mark < epoch.high_water or view.waiting:
+            return AcquireAnswer(view)
         terms: dict[int, LeaseTerms] = {}
         slots = self._slots(owner, generation, wants, tuple(held), terms)
         self._move_mark()
@@ -167,7 +170,8 @@ class InMemoryLeaseStore:
             self._state.revision += 1
 
     def _view(self) -> StoreView:
-        return StoreView(self.cluster_id, self._state.mirror, self._state.mark)
+        waiting = self._state.opening in self._state.leases
+        return StoreView(self.cluster_id, self._state.mirror, self._state.mark, waiting)
 
     def _move_mark(self) -> None:
         self._state.revision += 1

@@ -102,11 +102,13 @@ class Epoch:
 @dataclass(frozen=True, slots=True)
 class StoreView:
     """What the store said of itself with an answer: its identity, the generation mirrored in it (None when it
-    holds none), and the revision of its last grant (0 when it knows of none)."""
+    holds none), the revision of its last grant (0 when it knows of none), and whether the wait after the
+    opening of this generation still runs by the store's own clock."""
 
     cluster_id: int
     mirror: int | None
     mark: int
+    waiting: bool = False
 
 
 @dataclass(frozen=True, slots=True)

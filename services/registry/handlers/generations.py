@@ -23,6 +23,7 @@ _GENERATION = gauge("registry_lease_generation", "Rises each time that etcd was 
 
 WATCH_SECONDS = 1.0
 _ATTEMPTS = 5
+_MOMENT = timedelta(milliseconds=500)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,11 +38,15 @@ class _Seen:
 class Generations:
     """Keeps the generation. Holds no truth of its own but how long it has seen the current one."""
 
-    def __init__(self, store: Store, leases: LeaseStore, clock: Clock, lease_ttl: timedelta) -> None:
+    def __init__(
+        self, store: Store, leases: LeaseStore, clock: Clock, *, lease_ttl: timedelta, settle: timedelta
+    ) -> None:
+        """`lease_ttl` is T, `settle` S."""
         self._store = store
         self._leases = leases
         self._clock = clock
         self._lease_ttl = lease_ttl
+        self._settle = settle
         self._seen: _Seen | None = None
         self._wanted = (0, 0)
         self._confirmed = (0, 0)
@@ -82,7 +87,8 @@ class Generations:
         """How long sessions of that settle time are still not granted after the generation was opened.
 
         Counted by the wall clock only up to when this process first saw the generation, from then on by a
-        clock that nobody can set.
+        clock that nobody can set. For the usual S the lease store itself counts as well, so that a wall clock
+        that is wrong cannot make it shorter.
         """
         if not generation.waits:
             return timedelta(0)
@@ -90,9 +96,13 @@ class Generations:
         passed = timedelta(seconds=seen.age + self._clock.monotonic() - seen.monotonic)
         return max(timedelta(0), wait_after_loss(self._lease_ttl, settle) - passed)
 
-    def full_wait(self, settle: timedelta) -> timedelta:
-        """The whole wait of a generation that is opened now."""
-        return wait_after_loss(self._lease_ttl, settle)
+    def expected_wait(self, settle: timedelta) -> timedelta:
+        """How long it will probably be after the store refused to grant: by this process's own clock, and at
+        least a moment, as the store counts by its own."""
+        passed = timedelta(0)
+        if self._seen is not None:
+            passed = timedelta(seconds=self._seen.age + self._clock.monotonic() - self._seen.monotonic)
+        return max(_MOMENT, wait_after_loss(self._lease_ttl, settle) - passed)
 
     async def watch(self) -> None:
         """Looks at the store every second, so that a loss is noticed, and the wait begins, before anybody
@@ -133,7 +143,8 @@ class Generations:
             await self._open(generation, view, f"The lease store is of the later generation {view.mirror}")
             return
         if view.mirror != generation.number:
-            written = await self._leases.set_mirror(generation.number, view.mirror)
+            wait = wait_after_loss(self._lease_ttl, self._settle) if generation.waits else timedelta(0)
+            written = await self._leases.set_mirror(generation.number, view.mirror, wait)
             if written is None:
                 return
             view = written

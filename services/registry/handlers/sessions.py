@@ -168,7 +168,7 @@ class Sessions:
             case LeaseGone():
                 return refusals.lease_gone(now)
             case None:
-                wait = self._generations.full_wait(self._settle_of(found.account))
+                wait = self._generations.expected_wait(self._settle_of(found.account))
                 return refusals.new_generation(now + wait)
             case _:
                 return refusals.taken(outcome, owner, now)

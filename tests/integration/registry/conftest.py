@@ -43,7 +43,9 @@ class Parts:
 
     def __post_init__(self) -> None:
         signal = ChangeSignal()
-        self.generations = Generations(self.store, self.leases, self.clock, LEASE_TTL)
+        self.generations = Generations(
+            self.store, self.leases, self.clock, lease_ttl=LEASE_TTL, settle=SETTLE
+        )
         self.accounts = Accounts(self.store, self.leases, self.vault, self.clock, signal)
         self.imports = Imports(self.store, self.vault, self.clock, signal)
         self.observations = Observations(self.store, self.clock, signal)

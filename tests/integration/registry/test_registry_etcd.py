@@ -174,7 +174,7 @@ async def test_a_dead_endpoint_is_passed_over(etcd: EtcdProcess) -> None:
     [dead] = free_ports(1)
     client = EtcdClient(Endpoints.parse(f"127.0.0.1:{dead},{etcd.endpoint}"), timedelta(seconds=3))
     store = EtcdLeaseStore(client, LEASE_TTL)
-    assert await store.set_mirror(1, None) is not None
+    assert await store.set_mirror(1, None, timedelta(0)) is not None
     start = time.monotonic()
     for _ in range(20):
         assert (await store.view()).mirror == 1
@@ -200,7 +200,7 @@ async def test_nothing_of_an_answer_that_was_lost_is_lost(real: Parts, etcd: Etc
 
 async def test_a_lease_that_ends_between_grant_and_use_spoils_only_its_own_batch(etcd: EtcdProcess) -> None:
     client = EtcdClient(Endpoints.parse(etcd.endpoint), timedelta(seconds=3))
-    await EtcdLeaseStore(client, LEASE_TTL).set_mirror(1, None)
+    await EtcdLeaseStore(client, LEASE_TTL).set_mirror(1, None, timedelta(0))
     groups = GrantGroups(client)
     good, gone = await client.grant(60), await client.grant(60)
     await client.revoke(gone)

@@ -247,7 +247,7 @@ async def test_a_registry_that_died_between_the_steps_of_opening_is_finished_by_
     parts.leases.wipe()
     real = parts.leases.set_mirror
 
-    async def unreachable(number: int, seen: int | None) -> None:
+    async def unreachable(number: int, seen: int | None, wait: timedelta) -> None:
         raise Unavailable("gone", reason="ETCD_UNAVAILABLE")
 
     parts.leases.set_mirror = unreachable  # type: ignore[method-assign,assignment]
