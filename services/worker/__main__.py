@@ -42,8 +42,8 @@ FILES_PERIOD = 3.0
 """Seconds between scans of the session folder."""
 _KEEPALIVE_LIMIT = 10.0
 _STOP_LIMIT = 20.0
-_FLUSH_LIMIT = 3.0
-_RELEASE_LIMIT = 5.0
+_FLUSH_LIMIT = 2.0
+_RELEASE_LIMIT = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +89,7 @@ def compose(settings: Settings, life: Lifecycle, outside: Outside) -> StreamKeep
     life.on_stop(fleet.close, name="stop clients", limit=_STOP_LIMIT)
     life.on_stop(lambda: facts.flush(_FLUSH_LIMIT), name="flush facts")
     life.on_stop(lambda: outbox.drained(_FLUSH_LIMIT), name="flush reports")
-    life.on_stop(releaser.drain, name="release leases", limit=_RELEASE_LIMIT)
+    life.on_stop(lambda: releaser.drain(_RELEASE_LIMIT), name="release leases")
     life.on_stop(loops.close, name="end loops")
     return stream
 

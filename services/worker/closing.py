@@ -17,8 +17,8 @@ from services.worker.tools import Tools
 _log = get_logger("worker.closing")
 
 _LAST_PING_LIMIT = 2.0
-_FLUSH_LIMIT = 2.0
-_RELEASE_LIMIT = 3.0
+_FLUSH_LIMIT = 1.0
+_RELEASE_LIMIT = 2.0
 """Seconds."""
 
 

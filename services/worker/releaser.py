@@ -70,10 +70,13 @@ class Releaser:
             if self._pending:
                 self._wake.set()
 
-    async def drain(self) -> None:
-        """Returns when everything has been acknowledged or given up."""
-        while self._pending:
-            await asyncio.wait({one.done for one in self._pending})
+    async def drain(self, limit: float) -> None:
+        """Waits until everything has been acknowledged, at most `limit` seconds. What is not runs out by
+        itself: a process that ends renews nothing any more."""
+        if self._pending:
+            await asyncio.wait({one.done for one in self._pending}, timeout=limit)
+        if self._pending:
+            _log.warning("sessions are left to run out with their leases", count=len(self._pending))
 
     def _pause(self, attempt: int) -> float:
         return backoff(attempt, _RETRY_BASE, _RETRY_CAP, self._rng)

@@ -213,6 +213,21 @@ async def test_sigterm_stops_cleanly_and_gives_everything_back() -> None:
         assert b"Traceback" not in worker.log, worker.log.decode()
 
 
+async def test_sigterm_does_not_wait_for_a_registry_that_is_away() -> None:
+    async with TestDataCentre() as dc, House(ttl=30.0) as house:
+        account = dc.control.create_account(NewAccount(first_name="A"))
+        house.enrol("acc_one", account)
+        async with WorkerProcess(environ(house, dc)) as worker:
+            await house.dispatcher.until(lambda: house.dispatcher.hellos)
+            await house.dispatcher.until_answered(house.dispatcher.start(["acc_one"]), "acc_one")
+            house.registry.down = True
+            assert await worker.stop() == 0
+        assert not dc.control.live_connections(account.user_id)
+        last = house.dispatcher.last("acc_one")
+        assert last is not None
+        assert (last.state, last.released) == (STOPPED, False)
+
+
 async def test_bad_chat_rules_stop_the_start_with_a_sentence(tmp_path: Path) -> None:
     rules = tmp_path / "rules.yaml"
     rules.write_text("rules:\n  - pattern: '(unclosed'\n    reply: hi\n")
