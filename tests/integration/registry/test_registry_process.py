@@ -336,6 +336,29 @@ async def test_bad_input_gets_its_error_with_field_and_reason(registry: Registry
     assert listed == before
 
 
+@pytest.mark.parametrize(
+    "data", [b"\xff\xff\xff\xff", b"\x0a\x06\x0a\x04\x0a\x02\xff\xfe"], ids=["garbage", "no-utf-8"]
+)
+async def test_bytes_that_are_no_request_are_refused(registry: RegistryProcess, data: bytes) -> None:
+    assert registry.channel is not None
+    call = registry.channel.unary_unary("/tgfleet.registry.v1.RegistryService/ImportAccounts")
+    error = await refused(call(data, timeout=5))
+    assert error.code == "INVALID_ARGUMENT"
+
+
+async def test_an_open_watch_does_not_hold_up_the_stop(tmp_path: Path, own_etcd: EtcdProcess) -> None:
+    running = await RegistryProcess(tmp_path, own_etcd.endpoint).start()
+    watch = running.stub.WatchAccounts(pb.WatchAccountsRequest())
+    assert (await watch.read()).snapshot_complete
+    process = running.process
+    assert process is not None
+    process.terminate()
+    async with asyncio.timeout(10):
+        assert await watch.read() is grpc.aio.EOF
+        assert await asyncio.to_thread(process.wait, 10) == 0
+    await running.disconnect()
+
+
 async def test_tokens_over_the_wire(registry: RegistryProcess) -> None:
     asked = token_pb2.CreateTokenRequest(name="ops", role=token_pb2.ROLE_OPERATOR)
     made = (await registry.stub.CreateToken(pb.CreateTokenRequest(request=asked), timeout=5)).response
