@@ -41,8 +41,6 @@ class StreamKeeper:
         self._files = asyncio.Event()
         self._catalog = catalog
         self._welcomed = False
-        self.attached = asyncio.Event()
-        """Set while a scheduler has welcomed this worker."""
         catalog.on_change(self._on_files)
 
     async def run(self) -> None:
@@ -55,8 +53,6 @@ class StreamKeeper:
                 await self._dispatcher.attach(self._fleet.picture(), self._serve)
             except TgfleetError as error:
                 _log.warning("no stream to the scheduler", reason=error.reason, detail=error.message)
-            finally:
-                self.attached.clear()
             attempt = 1 if self._welcomed else attempt + 1
             await asyncio.sleep(backoff(attempt, _RETRY_BASE, _RETRY_CAP, self._rng))
 
@@ -83,7 +79,6 @@ class StreamKeeper:
             if isinstance(order.command, Welcome) and not period.done():
                 period.set_result(order.command.heartbeat_period)
                 self._welcomed = True
-                self.attached.set()
                 _log.info("attached to the scheduler", term=order.term)
         raise Unavailable("The scheduler ended the stream.")
 

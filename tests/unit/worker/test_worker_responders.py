@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from services.runtime.errors import SettingsError
+from services.worker.chat import responders
 from services.worker.chat.responder import ChatMessage, SilentResponder, load_responder
 
 MESSAGE = ChatMessage(chat_id=-100, sender_id=7, first_name="Bob", text="Hello there, order 66")
@@ -96,3 +97,24 @@ def test_a_bad_file_is_refused_with_its_place(tmp_path: Path, text: str, names: 
 def test_a_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="cannot be read"):
         load_responder(tmp_path / "none.yaml")
+
+
+async def test_another_responder_is_one_new_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "shouting.py").write_text(
+        textwrap.dedent("""
+            NAME = "shouting"
+
+            class Shouting:
+                def __init__(self, mark):
+                    self.mark = mark
+
+                async def respond(self, message):
+                    return message.text.upper() + self.mark
+
+            def build(config, where):
+                return Shouting(config["mark"])
+        """)
+    )
+    monkeypatch.setattr(responders, "__path__", [*responders.__path__, str(tmp_path)])
+    assert await answer(tmp_path, "{responder: shouting, mark: '!!'}") == "HELLO THERE, ORDER 66!!"
+    assert await answer(tmp_path, "rules: [{pattern: '.', reply: 'still here'}]") == "still here"
