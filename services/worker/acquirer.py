@@ -1,7 +1,9 @@
 """Gets sessions from the registry, many in one call and one call at a time.
 
-A call that got no answer is repeated under the same request_id, so that grants are never lost between two
-answers; its leases count from when it was *first* sent, because that is when they may have been made.
+A call that got no answer is repeated under the same request_id until it gets one, so that grants are never
+lost between two answers; its leases count from when it was *first* sent, because that is when they may have
+been made. Whoever waits is told after a while that nobody answers; what is granted afterwards is given back,
+as it would otherwise stay held by a worker that does not know of it.
 """
 
 import asyncio
@@ -40,6 +42,7 @@ class Granted:
 
 
 _Result = Granted | Ending
+_Item = tuple[Wanted, asyncio.Future[_Result]]
 
 
 class Acquirer:
@@ -55,7 +58,7 @@ class Acquirer:
         patience: float,
         rng: random.Random,
     ) -> None:
-        """`patience`: seconds to go on asking for a batch while no registry answers."""
+        """`patience`: seconds after which those who wait are told that no registry answers."""
         self._registry = registry
         self._keeper = keeper
         self._releaser = releaser
@@ -63,7 +66,7 @@ class Acquirer:
         self._fence_clock = FenceClock(clock)
         self._patience = patience
         self._rng = rng
-        self._queue: asyncio.Queue[tuple[Wanted, asyncio.Future[_Result]]] = asyncio.Queue()
+        self._queue: asyncio.Queue[_Item] = asyncio.Queue()
 
     async def acquire(self, wanted: Wanted) -> Granted | Ending:
         """The session, or why not. Cancelling gives back what may still be granted."""
@@ -87,15 +90,16 @@ class Acquirer:
             if batch:
                 await self._serve(batch)
 
-    async def _serve(self, batch: list[tuple[Wanted, asyncio.Future[_Result]]]) -> None:
-        results = await self._acquire([wanted for wanted, _ in batch])
+    async def _serve(self, batch: list[_Item]) -> None:
+        results = await self._acquire(batch)
         for (wanted, future), result in zip(batch, results, strict=True):
-            if future.cancelled():
+            if future.done():  # cancelled, or told already that nobody answers
                 self._give_back(wanted.account_id, result)
             else:
                 future.set_result(result)
 
-    async def _acquire(self, wanted: list[Wanted]) -> list[_Result]:
+    async def _acquire(self, batch: list[_Item]) -> list[_Result]:
+        wanted = [one for one, _ in batch]
         request_id = str(uuid.uuid4())
         sent = self._fence_clock.mark()
         held = self._keeper.held()
@@ -106,7 +110,7 @@ class Acquirer:
                 answer = await self._registry.acquire(request_id, wanted, held, _CALL_LIMIT)
             except TgfleetError as error:
                 if self._fence_clock.elapsed(sent) > self._patience:
-                    return [self._unanswered(error)] * len(wanted)
+                    self._tell_unanswered(batch, error)
                 _log.warning("no sessions acquired yet", reason=error.reason, detail=error.message)
                 await asyncio.sleep(backoff(attempt, _RETRY_BASE, _RETRY_CAP, self._rng))
             else:
@@ -143,6 +147,12 @@ class Acquirer:
             token, key = result.grant.token, result.grant.auth_key_id
             self._releaser.give_back(Release(account_id, key, token, clean=True), result.lease)
 
-    def _unanswered(self, error: TgfleetError) -> Ending:
-        detail = f"No registry granted the session within {self._patience:.0f} s ({error.reason})."
-        return Ending(Outcome.FAILED, Reason.INTERNAL, detail)
+    def _tell_unanswered(self, batch: list[_Item], error: TgfleetError) -> None:
+        """Those of the batch, and those who queued up behind it and were never asked for."""
+        waiting = list(batch)
+        while not self._queue.empty():
+            waiting.append(self._queue.get_nowait())
+        detail = f"No registry has answered for {self._patience:.0f} s ({error.reason})."
+        for _, future in waiting:
+            if not future.done():
+                future.set_result(Ending(Outcome.FAILED, Reason.INTERNAL, detail))

@@ -44,7 +44,8 @@ class StreamKeeper:
         catalog.on_change(self._on_files)
 
     async def run(self) -> None:
-        """Attaches again and again."""
+        """Attaches again and again, first with the session files known: the first picture must be whole."""
+        await self._catalog.refresh()
         attempt = 0
         while True:
             self._welcomed = False

@@ -18,7 +18,7 @@ from tests.support.telegram import Sample, new_accounts
 from tgfleet.gateway.v1 import account_pb2, event_pb2, fleet_pb2, token_pb2
 from tgfleet.testdc.v1 import control_pb2
 
-LOGIN_CODE = "48151"
+LOGIN_CODE = "4815162342"  # longer than a real one, so that no time or port contains it by chance
 PROXY_PASSWORD = "canary-proxy-pass-7719"
 API_HASH = "cafe0123babe4567cafe89abbabecdef"
 PHONE_NAME = "+99966712345"

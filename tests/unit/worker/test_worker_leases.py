@@ -146,6 +146,20 @@ async def test_nobody_waits_for_ever_on_a_registry_that_is_away() -> None:
 
 
 @pytest.mark.looptime(start=1000)
+async def test_what_is_granted_after_nobody_answered_is_given_back() -> None:
+    async with bench() as b:
+        first = await b.granted("other")  # keeps the lease alive, on which the lost grant would stay for ever
+        b.registry.answers_lost = 1_000
+        ending = await b.acquirer.acquire(b.offer("a"))
+        assert isinstance(ending, Ending)
+        assert "a" in b.registry.holders, "the registry granted it; only its answers were lost"
+        b.registry.answers_lost = 0
+        await asyncio.sleep(20)
+        assert "a" not in b.registry.holders
+        assert (await b.granted("a")).lease is first.lease
+
+
+@pytest.mark.looptime(start=1000)
 async def test_releases_are_repeated_until_they_are_acknowledged() -> None:
     async with bench() as b:
         got = await b.granted("a")

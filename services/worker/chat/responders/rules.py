@@ -3,10 +3,9 @@
 ::
 
     rules:
-      - pattern: '(?i)\\bhello\\b'            # RE2 (github.com/google/re2/wiki/Syntax), found anywhere in the
-      text
-        reply: 'Hello {first_name}!'         # {first_name} {text} {chat_id} {sender_id}, and {1}, {2} for
-        groups chats: [-1001234567890]              # optional: only in these chats (Telegram's marked ids)
+      - pattern: '(?i)\\bhello\\b'     # RE2 (github.com/google/re2/wiki/Syntax), found anywhere in the text
+        reply: 'Hello {first_name}!'  # {first_name} {text} {chat_id} {sender_id}; {1}, {2} for groups
+        chats: [-1001234567890]       # optional: only in these chats (Telegram's marked ids)
 """
 
 import string
