@@ -74,7 +74,7 @@ def compose(settings: Settings, life: Lifecycle, outside: Outside) -> StreamKeep
         releaser=releaser,
         keeper=keeper,
         catalog=catalog,
-        connector=Connector(settings.start_concurrency, connect_timeout, rng),
+        connector=Connector(settings.start_concurrency, connect_timeout, settings.reconnect_rate, rng),
         facts=facts,
         outbox=outbox,
         responder=load_responder(settings.chat_rules_file),

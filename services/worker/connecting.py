@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from services.runtime.logs import get_logger
 from services.worker.domain import backoff, verdict
+from services.worker.domain.pace import Pace
 from services.worker.domain.telegram import LinkCause, LinkDown, Me, Refused
 from services.worker.domain.verdict import Verdict
 from services.worker.ports import TelegramClient
@@ -21,6 +22,8 @@ _log = get_logger("worker.connecting")
 _SLOT_HELD = 3.0
 """Seconds of one attempt that count against the bound: what takes longer only waits for a silent data centre,
 and must not hold up the others."""
+_BURST = 20
+"""Links made anew at once after a quiet time, before the rate counts."""
 _HIGHEST_JITTER = 0.05
 """Seconds before a first dial, so that a batch of starts does not dial in the same instant."""
 
@@ -38,10 +41,15 @@ OnFailure = Callable[[Refusal], None]
 
 
 class Connector:
-    """Shared by all sessions of the process: the bound on how many connect at once is in here."""
+    """Shared by all sessions of the process: the bounds on how many connect at once, and on how many links
+    are made anew a second, are in here."""
 
-    def __init__(self, concurrency: int, connect_timeout: float, rng: random.Random) -> None:
+    def __init__(
+        self, concurrency: int, connect_timeout: float, reconnect_rate: float, rng: random.Random
+    ) -> None:
+        """Seconds; links a second, 0 for no limit."""
         self._slots = asyncio.Semaphore(concurrency)
+        self._pace = Pace(reconnect_rate, _BURST)
         self._timeout = connect_timeout
         self._rng = rng
 
@@ -71,6 +79,8 @@ class Connector:
         attempt = 0
         while True:
             attempt += 1
+            if limit is None:  # starts are paced by the scheduler, for the whole fleet
+                await asyncio.sleep(self._pace.turn(loop.time()))
             async with self._slot():
                 if limit is not None and ends is None:
                     ends = loop.time() + limit

@@ -30,7 +30,9 @@ class Endings:
         """After a verdict of Telegram's or the link's."""
         verdict = refusal.verdict
         if verdict.died:
-            self._teller.remember(SessionDied(verdict.reason))
+            granted = self._session.granted
+            key = granted.grant.auth_key_id if granted else ""
+            self._teller.remember(SessionDied(verdict.reason, key))
         self.note_wait(refusal)
         retry = None
         if verdict.wait is not None:

@@ -46,8 +46,10 @@ class Settings:
     """How many sessions connect at the same time; 500 at once are slower than 20 at a time."""
     connect_timeout: timedelta = setting(timedelta(seconds=30), minimum=timedelta(milliseconds=100))
     """How long a start may take from its first dial."""
+    reconnect_rate: float = setting(50.0, minimum=0.0)
+    """How many lost links the worker makes anew a second at most, so that none storms; 0 for no limit."""
     ping_interval: timedelta = setting(timedelta(seconds=30), minimum=timedelta(milliseconds=50))
-    """How often the worker asks a running session's link for a sign of life."""
+    """How often a running session's link is asked for a sign of life; beyond 10s, the link itself asks anyway."""
     probe_interval: timedelta = setting(timedelta(minutes=5), minimum=timedelta(milliseconds=100))
     """How often the worker makes an API call on a running session."""
     crash_window: timedelta = setting(timedelta(minutes=10), minimum=timedelta(seconds=1))

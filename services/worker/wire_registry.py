@@ -119,6 +119,7 @@ def fact(given: fact_kinds.Fact, worker_id: str, incarnation: str) -> registry.F
             message.flood_wait.CopyFrom(wire.flood_wait(kind.method, kind.chat_id, kind.until))
         case fact_kinds.SessionDied() as kind:
             message.session_died.reason = wire.reason(kind.reason)
+            message.session_died.auth_key_id = kind.auth_key_id
         case fact_kinds.LinkLost() as kind:
             message.link_lost.cause = kind.cause
             message.link_lost.uptime.CopyFrom(wire.duration(kind.uptime))

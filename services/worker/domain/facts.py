@@ -25,9 +25,10 @@ class FloodWaited:
 
 @dataclass(frozen=True, slots=True)
 class SessionDied:
-    """The session or account is dead or frozen."""
+    """The session or account is dead or frozen. `auth_key_id` is the key that it was seen of."""
 
     reason: Reason
+    auth_key_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from services.worker.domain.counts import Counter, day_of
 from services.worker.domain.facts import ChatCounts, Fact, FactQueue, LinkLost, SessionDied
 from services.worker.domain.linkwatch import diagnose, stopped_cleanly
 from services.worker.domain.outcomes import Outcome, Reason
+from services.worker.domain.pace import Pace
 from services.worker.domain.rates import AnswerRates
 from services.worker.domain.states import MOVES, IllegalMoveError, Machine, SessionState
 from services.worker.domain.telegram import (
@@ -304,3 +305,26 @@ def test_pauses_grow_and_are_bounded(attempt: int, cause: LinkCause, luck: float
     pause = backoff.pause(attempt, cause, luck)
     assert 0.1 <= pause <= 30
     assert backoff.pause(1, cause, luck) <= 5
+
+
+@given(
+    rate=st.floats(0.5, 200),
+    burst=st.integers(1, 50),
+    gaps=st.lists(st.floats(0, 3, allow_nan=False), min_size=1, max_size=200),
+)
+def test_no_second_has_more_turns_than_the_burst_and_the_rate_allow(
+    rate: float, burst: int, gaps: list[float]
+) -> None:
+    pace, now, turns = Pace(rate, burst), 0.0, []
+    for gap in gaps:
+        now += gap
+        turns.append(now + pace.turn(now))
+    for start in turns:
+        assert sum(start <= turn < start + 1 for turn in turns) <= burst + rate + 1
+
+
+def test_a_lonely_turn_waits_for_nothing_and_no_rate_is_no_limit() -> None:
+    pace = Pace(1.0, 2)
+    assert [pace.turn(5.0), pace.turn(5.0), pace.turn(5.0), pace.turn(5.0)] == [0, 0, 1, 2]
+    assert pace.turn(100.0) == 0
+    assert not any(Pace(0, 1).turn(5.0) for _ in range(100))

@@ -113,6 +113,26 @@ async def test_a_returning_data_centre_is_not_stormed() -> None:
         assert busiest <= 25, f"{busiest} dials in one second"
 
 
+async def test_links_lost_together_come_back_in_a_queue() -> None:
+    """300 links end in one instant and the data centre takes new ones at once: the first pause of each is a
+    quarter of a second, so only the worker's own pace stands between them and a storm."""
+    async with inside(capacity=300, concurrency=50) as i:
+        names = [f"a{n}" for n in range(300)]
+        for name in names:
+            i.enrol(name)
+        i.start(*names)
+        for name in names:
+            await i.until(name, S.RUNNING)
+        began = now()
+        for name in names:
+            i.telegram.drop(i.key(name))
+        await asyncio.sleep(10)
+        dials = sorted(t for t, _, what in i.telegram.journal if what == "initConnection" and t >= began)
+        assert len(dials) == len(names)
+        busiest = max(sum(1 for t in dials if start <= t < start + 1) for start in dials)
+        assert busiest <= 71, f"{busiest} dials in one second; 50 a second after the first 20"
+
+
 async def test_a_key_unknown_once_is_tried_again_twice_is_dead() -> None:
     async with inside() as i:
         account = i.enrol("a")

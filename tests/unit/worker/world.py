@@ -138,7 +138,7 @@ async def inside(
         releaser=releaser,
         keeper=keeper,
         catalog=catalog,
-        connector=Connector(concurrency, 30.0, rng),
+        connector=Connector(concurrency, 30.0, 50.0, rng),
         facts=facts,
         outbox=outbox,
         responder=Echo(),
