@@ -1,7 +1,6 @@
 """SchedulerService: protobuf to handlers and back, nothing else."""
 
 import base64
-import binascii
 from collections import Counter
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
@@ -262,5 +261,5 @@ def _page_token(last: str) -> str:
 def _page_start(token: str) -> str:
     try:
         return base64.b64decode(token, altchars=b"-_", validate=True).decode()
-    except (binascii.Error, UnicodeDecodeError) as error:
+    except ValueError as error:  # not base64, not UTF-8, not even ASCII
         raise InvalidArgument("This page_token was not made by this method.", field="page_token") from error
