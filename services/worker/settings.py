@@ -49,7 +49,7 @@ class Settings:
     reconnect_rate: float = setting(50.0, minimum=0.0)
     """How many lost links the worker makes anew a second at most, so that none storms; 0 for no limit."""
     ping_interval: timedelta = setting(timedelta(seconds=30), minimum=timedelta(milliseconds=50))
-    """How often a running session's link is asked for a sign of life; beyond 10s, the link itself asks anyway."""
+    """How often a running link is asked for a sign of life; beyond 10s it asks by itself anyway."""
     probe_interval: timedelta = setting(timedelta(minutes=5), minimum=timedelta(milliseconds=100))
     """How often the worker makes an API call on a running session."""
     crash_window: timedelta = setting(timedelta(minutes=10), minimum=timedelta(seconds=1))

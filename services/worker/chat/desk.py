@@ -183,7 +183,11 @@ class ChatDesk:
         return may_answer(message, now, waiting=waiting or self._muted, within_rate=within) is not None
 
     async def _ask(self, message: IncomingMessage) -> str | None:
-        question = ChatMessage(message.chat_id, message.sender_id, message.first_name, message.text)
+        account = self._account
+        day = day_of(self._clock.wall(), account.time_zone)
+        question = ChatMessage(
+            message.chat_id, message.sender_id, message.first_name, message.text, account.own_id, day
+        )
         try:
             async with asyncio.timeout(RESPOND_LIMIT):
                 return await self._responder.respond(question)

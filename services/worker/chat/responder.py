@@ -29,6 +29,10 @@ class ChatMessage:
     sender_id: int
     first_name: str = field(repr=False)
     text: str = field(repr=False)
+    account: int = 0
+    """Telegram's user id of the account that would answer."""
+    day: str = ""
+    """That account's own day, as in `2026-11-20`: what daily caps count by."""
 
 
 class Responder(Protocol):

@@ -1,5 +1,5 @@
-"""How many links a worker makes anew a second, whatever becomes of them: a data centre that comes back meets a
-queue, not a storm. Pure: `now` is an argument, the caller sleeps."""
+"""How many links a worker makes anew a second, whatever becomes of them: a data centre that comes back meets
+a queue, not a storm. Pure: `now` is an argument, the caller sleeps."""
 
 
 class Pace:

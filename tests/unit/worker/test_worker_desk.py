@@ -67,8 +67,10 @@ class Thinker:
         self.error: Exception | None = None
         self.thinking: dict[int, int] = {}
         self.most_at_once = 0
+        self.last: ChatMessage | None = None
 
     async def respond(self, message: ChatMessage) -> str | None:
+        self.last = message
         self.thinking[message.chat_id] = self.thinking.get(message.chat_id, 0) + 1
         self.most_at_once = max(self.most_at_once, *self.thinking.values())
         await asyncio.sleep(self.seconds)
@@ -131,6 +133,16 @@ async def test_the_same_message_twice_is_answered_once() -> None:
     assert b.texts == ["re: m1"]
     assert b.counts() == (1, 1)
     assert [type(e) for e in b.teller.events] == [MessageReceived, MessageAnswered]
+
+
+async def test_a_responder_learns_whose_day_it_is() -> None:
+    b = Bench()
+    b.account.time_zone = "Pacific/Kiritimati"  # 14 h ahead
+    b.say(1)
+    await asyncio.sleep(1)
+    asked = b.thinker.last
+    assert asked is not None
+    assert (asked.account, asked.day) == (1, (LoopClock().wall() + timedelta(hours=14)).date().isoformat())
 
 
 async def test_nobody_is_answered_before_the_fleet_is_known() -> None:

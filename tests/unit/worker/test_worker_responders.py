@@ -82,7 +82,7 @@ async def test_an_answer_is_never_longer_than_a_message_may_be(tmp_path: Path) -
         ("rules: [a]", "rule 1 must have"),
         ("rules: 5", "`rules` must be a list"),
         ("rulez: []", "'rulez' means nothing"),
-        ("responder: clever\nrules: []", "there is no responder 'clever'; there are: rules"),
+        ("responder: clever\nrules: []", "there is no responder 'clever'; there are: openai, rules"),
         ("- a", "must hold a mapping"),
         ("rules: [", "is not YAML in line"),
     ],

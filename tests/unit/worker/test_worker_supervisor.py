@@ -148,7 +148,7 @@ async def test_a_key_unknown_once_is_tried_again_twice_is_dead() -> None:
         assert report.reason is Reason.AUTH_KEY_UNREGISTERED
         assert now() - began < 10
         await asyncio.sleep(1)
-        assert facts(i, SessionDied) == [SessionDied(Reason.AUTH_KEY_UNREGISTERED)]
+        assert facts(i, SessionDied) == [SessionDied(Reason.AUTH_KEY_UNREGISTERED, "a")]
 
 
 async def test_a_link_that_falls_silent_is_noticed_by_the_ping() -> None:
