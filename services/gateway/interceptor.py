@@ -10,7 +10,6 @@ import grpc
 
 from services.gateway.domain.roles import is_open
 from services.gateway.handlers.authentication import Authenticator, current_session
-from services.runtime.request_id import accept_request_id, set_request_id
 
 Handler = Any  # grpc.RpcMethodHandler, whose stubs know only synchronous handlers
 
@@ -30,9 +29,8 @@ class AuthenticationInterceptor(grpc.aio.ServerInterceptor):
         method: str = handler_call_details.method
         if handler is None or is_open(method):
             return handler
-        metadata = handler_call_details.invocation_metadata
-        set_request_id(accept_request_id(metadata))  # the question to the registry carries the caller's id
-        values = [str(value) for key, value in metadata or () if key == "authorization"]
+        metadata = handler_call_details.invocation_metadata or ()
+        values = [str(value) for key, value in metadata if key == "authorization"]
         try:
             current_session.set(await self._authenticator.admit(method, values))
         except Exception as error:  # noqa: BLE001 - raised again where the runtime translates it

@@ -10,6 +10,9 @@ well. Handlers just raise from `services.runtime.errors`. Facts of grpc.aio that
 
 Every error carries the request id in its trailing metadata; so does a success whose caller sent one (sending
 back ids that nobody asked for would cost a tenth of the rate).
+
+A unary call that went well and fast is counted and timed, but its log line is of level debug: a line for each
+would cost a quarter of the rate. Errors, slow calls and the ends of streams are told at info.
 """
 
 import asyncio
@@ -26,18 +29,14 @@ from services.runtime import metrics
 from services.runtime.errors import TgfleetError, Unimplemented
 from services.runtime.logs import get_logger
 from services.runtime.malformed import Malformed, lenient, strict
-from services.runtime.request_id import (
-    HEADER,
-    accept_request_id,
-    current_request_id,
-    made_here,
-    set_request_id,
-)
+from services.runtime.request_id import HEADER, current_request_id, enter_call, given_request_id
 from services.runtime.status import DETAILS_KEY, as_tgfleet_error, leaf_errors, to_status
 
 _log = get_logger("rpc")
 _QUIET_PREFIXES = ("/grpc.health.", "/grpc.reflection.")
 _UNKNOWN = "unknown"
+_SLOW = 1.0
+"""Seconds from which a unary call that went well is worth a line at info."""
 _CODES: dict[int, grpc.StatusCode] = {code.value[0]: code for code in grpc.StatusCode}
 
 Handler = Any  # grpc.RpcMethodHandler, whose stubs know only synchronous handlers
@@ -57,7 +56,7 @@ class ServerInterceptor(grpc.aio.ServerInterceptor):
         handler_call_details: grpc.HandlerCallDetails,
     ) -> Handler:
         method: str = handler_call_details.method
-        set_request_id(accept_request_id(handler_call_details.invocation_metadata))
+        enter_call(handler_call_details.invocation_metadata)
         try:
             handler = await continuation(handler_call_details)
         except Exception as error:  # noqa: BLE001 - what an inner interceptor refuses is told like any error
@@ -96,7 +95,7 @@ def _wrap(method: str, handler: Handler) -> Handler:
         return grpc.unary_stream_rpc_method_handler(
             guard.run, lenient(handler.request_deserializer), serialize
         )
-    guard = _Guard(method, handler.unary_unary, serialize)
+    guard = _Guard(method, handler.unary_unary, serialize, is_unary=True)
     return grpc.unary_unary_rpc_method_handler(guard.run, lenient(handler.request_deserializer), None)
 
 
@@ -118,20 +117,26 @@ class _Guard:
     done here, an answer of the wrong type is an error like any other."""
 
     def __init__(
-        self, method: str, behaviour: Behaviour, serialize: Callable[[Any], bytes] | None = None
+        self,
+        method: str,
+        behaviour: Behaviour,
+        serialize: Callable[[Any], bytes] | None = None,
+        *,
+        is_unary: bool = False,
     ) -> None:
         self._method = method
         self._behaviour = behaviour
         self._serialize = serialize
         self._quiet = method.startswith(_QUIET_PREFIXES)
+        self._slow = _SLOW if is_unary else 0.0
         self._observe = metrics.RPC_DURATION.labels(method).observe
         self._counters: dict[str, Counter] = {}
 
     async def run(self, request: Any, context: Context) -> Any:
         started = time.perf_counter()
-        request_id = current_request_id()
-        if not made_here(request_id):
-            context.set_trailing_metadata(((HEADER, request_id),))
+        given = given_request_id()
+        if given:
+            context.set_trailing_metadata(((HEADER, given),))
         code = "CANCELLED"
         try:
             if isinstance(request, Malformed):
@@ -163,7 +168,8 @@ class _Guard:
             counter = self._counters[code] = metrics.RPC_REQUESTS.labels(self._method, code)
         counter.inc()
         self._observe(seconds)
-        write = _log.debug if self._quiet else _log.info
+        dull = self._quiet or (code == "OK" and seconds < self._slow)
+        write = _log.debug if dull else _log.info
         write("call", method=self._method, code=code, ms=round(seconds * 1000, 2))
 
 
