@@ -150,6 +150,7 @@ class Fleet:
         registries: int = 1,
         schedulers: int = 1,
         gateways: int = 1,
+        etcds: int = 1,
         ttl: str = "2s",
         settle: str = "1s",
         capacity: int = 500,
@@ -161,6 +162,7 @@ class Fleet:
         self.links: dict[str, CuttableLink] = {}
         self._stack = contextlib.AsyncExitStack()
         self._counts = {"worker": workers, "scheduler": schedulers, "gateway": gateways}
+        self.etcd_names = [f"etcd-{n}" for n in range(1, etcds + 1)] if etcds > 1 else ["etcd"]
         self._ttl, self._settle, self._capacity = ttl, settle, capacity
         self._settings = dict(settings or {})
         self.admin_token = "tgf_" + secrets.token_hex(24)
@@ -196,9 +198,9 @@ class Fleet:
         token.chmod(0o600)
 
     def _plan(self) -> None:
-        names = ["etcd", "testdc", "registry"]
+        names = [*self.etcd_names, *(f"{name}-peer" for name in self.etcd_names), "testdc", "registry"]
         names += [f"{kind}-{n}" for kind, count in self._counts.items() for n in range(1, count + 1)]
-        for name in (*names, "etcd-peer", "testdc-media", "testdc-control"):
+        for name in (*names, "testdc-media", "testdc-control"):
             self.ports[name] = free_port()
 
     def _common(self) -> dict[str, str]:
@@ -209,7 +211,9 @@ class Fleet:
             "PYTHONUNBUFFERED": "1",
             "TGFLEET_LOG_FORMAT": "json",
             "TGFLEET_LOG_LEVEL": "info",
-            "TGFLEET_ETCD_ENDPOINTS": f"127.0.0.1:{self.ports['etcd']}",
+            "TGFLEET_ETCD_ENDPOINTS": ",".join(
+                f"127.0.0.1:{self.link_port(name)}" for name in self.etcd_names
+            ),
             "TGFLEET_REGISTRY_ENDPOINTS": f"127.0.0.1:{self.ports['registry']}",
             "TGFLEET_SCHEDULER_ENDPOINTS": schedulers,
             "TGFLEET_LEASE_TTL": self._ttl,
@@ -265,39 +269,39 @@ class Fleet:
                 await service.serving()
         await self.workers_connected(self._counts["worker"])
 
+    def link_port(self, name: str) -> int:
+        """Where others reach this process: its link when it has one, else itself."""
+        return self.links[name].port if name in self.links else self.ports[name]
+
     async def start_etcd(self) -> None:
-        """Start etcd on the data it has."""
-        client, peer = f"http://127.0.0.1:{self.ports['etcd']}", f"http://127.0.0.1:{self.ports['etcd-peer']}"
-        argv = [
-            str(killable_etcd()),
-            "--name",
-            "e1",
-            "--data-dir",
-            str(self.directory / "etcd"),
-            "--logger",
-            "zap",
-        ]
-        argv += [
-            "--listen-client-urls",
-            client,
-            "--advertise-client-urls",
-            client,
-            "--listen-peer-urls",
-            peer,
-        ]
-        argv += [
-            "--initial-advertise-peer-urls",
-            peer,
-            "--initial-cluster",
-            f"e1={peer}",
-            "--log-level",
-            "warn",
-        ]
-        service = self.services.setdefault(
-            "etcd", Service("etcd", argv, {}, self.ports["etcd"], self.directory / "etcd.log")
-        )
-        service.start()
-        await port_open(service)
+        """Start etcd, all its members, on the data they have."""
+        if len(self.etcd_names) > 1:
+            for name in (each for etcd in self.etcd_names for each in (etcd, f"{etcd}-peer")):
+                if name not in self.links:
+                    link = CuttableLink(self.ports[name])
+                    self.links[name] = await self._stack.enter_async_context(link)
+        for name in self.etcd_names:
+            argv = self._etcd_argv(name)
+            made = Service(name, argv, {}, self.ports[name], self.directory / f"{name}.log")
+            self.services.setdefault(name, made).start()
+        for name in self.etcd_names:
+            await etcd_healthy(self.services[name])
+
+    def _etcd_argv(self, name: str) -> list[str]:
+        """Several members are reached through links of their own, by each other too: each can be cut off."""
+        peers = {each: f"http://127.0.0.1:{self.link_port(f'{each}-peer')}" for each in self.etcd_names}
+        arguments = {
+            "name": name,
+            "data-dir": str(self.directory / name),
+            "logger": "zap",
+            "log-level": "warn",
+            "listen-client-urls": f"http://127.0.0.1:{self.ports[name]}",
+            "advertise-client-urls": f"http://127.0.0.1:{self.link_port(name)}",
+            "listen-peer-urls": f"http://127.0.0.1:{self.ports[f'{name}-peer']}",
+            "initial-advertise-peer-urls": peers[name],
+            "initial-cluster": ",".join(f"{each}={url}" for each, url in peers.items()),
+        }
+        return [str(killable_etcd()), *(f"--{key}={value}" for key, value in arguments.items())]
 
     async def _start_testdc(self) -> None:
         extra = {
@@ -487,6 +491,28 @@ async def port_open(service: Service, within: float = 20) -> None:
         else:
             writer.close()
             return
+
+
+async def etcd_healthy(service: Service, within: float = 20) -> None:
+    """Wait until this member of etcd says that it follows a leader, so that the next one may go down."""
+    deadline = time.monotonic() + within
+    while not await _says_healthy(service.port):
+        assert service.alive(), f"{service.name} ended:\n{service.tail()}"
+        assert time.monotonic() < deadline, f"{service.name} is not healthy:\n{service.tail()}"
+        await asyncio.sleep(0.05)
+
+
+async def _says_healthy(port: int) -> bool:
+    """etcd serves HTTP on its client port too; /health is true once a read through the leader worked."""
+    try:
+        async with asyncio.timeout(2):
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.write(b"GET /health HTTP/1.1\r\nHost: etcd\r\nConnection: close\r\n\r\n")
+            answer = await reader.read()
+    except OSError:
+        return False
+    writer.close()
+    return b'"health":"true"' in answer
 
 
 async def eventually(check: Any, within: float, what: str) -> Any:
