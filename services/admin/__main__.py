@@ -10,6 +10,7 @@ from services.admin.commands import (
     account_import,
     account_set,
     accounts,
+    certs,
     events,
     fleet,
     status,
@@ -35,6 +36,7 @@ for part in (up.app, fleet.app, status.app, events.app):
 app.add_typer(accounts.app, name="accounts", help="Import, show and change accounts.", no_args_is_help=True)
 app.add_typer(workers.app, name="workers", help="Show, drain and undrain workers.", no_args_is_help=True)
 app.add_typer(tokens.app, name="tokens", help="Make and revoke the tokens of callers.", no_args_is_help=True)
+app.add_typer(certs.app, name="certs", help="Certificates for development.", no_args_is_help=True)
 app.add_typer(version.app)
 
 

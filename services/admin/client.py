@@ -37,7 +37,8 @@ class Gateway:
         self._connection = connection
 
     async def __aenter__(self) -> Self:
-        self._channel = open_channel(str(self._connection.gateway))
+        tls = grpc.ssl_channel_credentials(self._connection.roots) if self._connection.tls else None
+        self._channel = open_channel(str(self._connection.gateway), credentials=tls)
         self.fleet = FleetServiceStub(self._channel)
         self.accounts = AccountServiceStub(self._channel)
         self.tokens = TokenServiceStub(self._channel)

@@ -12,6 +12,7 @@ from services.runtime.addresses import HostPort
 from services.runtime.errors import SettingsError
 from services.runtime.secret import Secret
 
+SYSTEM_CAS = "system"
 READY_FILE = "ready.json"
 
 
@@ -21,6 +22,9 @@ class Connection:
 
     gateway: HostPort
     token: Secret[str]
+    tls: bool = False
+    roots: bytes | None = None
+    """PEM of the CAs to trust with `tls`; None for the usual public ones."""
 
 
 def default_data_dir(environ: Mapping[str, str]) -> Path:
@@ -50,7 +54,31 @@ def find_connection(settings: Settings, environ: Mapping[str, str]) -> Connectio
             f"There is no token for the gateway at {gateway}. "
             "Set TGFLEET_TOKEN_FILE to a file that holds one, or TGFLEET_TOKEN."
         )
-    return Connection(gateway, Secret(token))
+    return _secured(gateway, Secret(token), settings)
+
+
+def _secured(gateway: HostPort, token: Secret[str], settings: Settings) -> Connection:
+    """With TLS if it is asked for. Raises SettingsError rather than let the token travel in clear."""
+    file = settings.gateway_ca_file
+    if file is not None:
+        return Connection(gateway, token, True, None if str(file) == SYSTEM_CAS else _read_cas(file))
+    if gateway.is_loopback or settings.gateway_plaintext:
+        return Connection(gateway, token)
+    raise SettingsError(
+        f"The gateway {gateway} is on another machine and the token would travel there in clear. Set "
+        "TGFLEET_GATEWAY_CA_FILE to the file with its CA (or to the word `system`), "
+        "or TGFLEET_GATEWAY_PLAINTEXT=1 if nobody can listen on the way."
+    )
+
+
+def _read_cas(path: Path) -> bytes:
+    try:
+        text = path.read_bytes()
+    except OSError as error:
+        raise SettingsError(f"The file {path} in TGFLEET_GATEWAY_CA_FILE cannot be read.") from error
+    if b"-----BEGIN CERTIFICATE-----" not in text:
+        raise SettingsError(f"The file {path} in TGFLEET_GATEWAY_CA_FILE holds no PEM certificate.")
+    return text
 
 
 def _given_token(settings: Settings) -> str | None:

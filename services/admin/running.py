@@ -77,6 +77,8 @@ def _work(options: Options, work: Work) -> int:
             gateway=settings.gateway,
             token=settings.token,
             token_file=settings.token_file,
+            gateway_ca_file=settings.gateway_ca_file,
+            gateway_plaintext=settings.gateway_plaintext,
             data=options.data.expanduser(),
         )
     connection = find_connection(settings, os.environ)

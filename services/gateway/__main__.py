@@ -2,6 +2,8 @@
 
 import sys
 
+import grpc
+
 from services.gateway.adapters.reachability import watch_reachability
 from services.gateway.adapters.registry import GrpcRegistry
 from services.gateway.adapters.scheduler import GrpcScheduler
@@ -12,11 +14,15 @@ from services.gateway.servicer import AccountServicer, FleetServicer, TokenServi
 from services.gateway.settings import Settings
 from services.runtime.channels import open_channel
 from services.runtime.clock import SystemClock
+from services.runtime.logs import get_logger
 from services.runtime.process import Lifecycle, run
 from services.runtime.server import ServiceServer
+from services.runtime.tls import CertificateFiles, Certificates, server_credentials
 from tgfleet.gateway.v1.account_pb2_grpc import add_AccountServiceServicer_to_server
 from tgfleet.gateway.v1.fleet_pb2_grpc import add_FleetServiceServicer_to_server
 from tgfleet.gateway.v1.token_pb2_grpc import add_TokenServiceServicer_to_server
+
+_log = get_logger("gateway")
 
 _SLACK_BYTES = 1024 * 1024
 """The transport takes a little more than we do, so that an oversized import is told its field and not just
@@ -31,8 +37,11 @@ async def main(settings: Settings, life: Lifecycle) -> None:
 
 async def build(settings: Settings, life: Lifecycle) -> ServiceServer:
     """The gateway's server, wired and not started; `life` closes what belongs to it."""
-    registry_channel = open_channel(settings.registry, health_checked=True)
-    scheduler_channel = open_channel(settings.scheduler, health_checked=True)
+    credentials = _public_credentials(settings)
+    registry_channel = open_channel(settings.registry, health_checked=True, tls=life.tls, server="registry")
+    scheduler_channel = open_channel(
+        settings.scheduler, health_checked=True, tls=life.tls, server="scheduler"
+    )
     registry, scheduler = GrpcRegistry(registry_channel), GrpcScheduler(scheduler_channel)
     authenticator = Authenticator(registry, SystemClock())
     server = ServiceServer(
@@ -41,6 +50,7 @@ async def build(settings: Settings, life: Lifecycle) -> ServiceServer:
         life,
         reflection_enabled=settings.reflection,
         interceptors=(AuthenticationInterceptor(authenticator),),
+        credentials=credentials,
         options=(("grpc.max_receive_message_length", MAX_REQUEST_BYTES + _SLACK_BYTES),),
     )
     server.add(
@@ -59,6 +69,22 @@ async def build(settings: Settings, life: Lifecycle) -> ServiceServer:
     life.on_stop(scheduler_channel.close, name="scheduler channel")
     life.on_stop(registry_channel.close, name="registry channel")
     return server
+
+
+def _public_credentials(settings: Settings) -> grpc.ServerCredentials | None:
+    """TLS for callers, if it is set; they show tokens, no certificates. Raises SettingsError for bad
+    files."""
+    files = CertificateFiles.of(
+        "TGFLEET_GATEWAY_TLS", settings.tls_cert_file, settings.tls_key_file, mutual=False
+    )
+    if files is not None:
+        return server_credentials(Certificates(files))
+    if not settings.listen.is_loopback:
+        _log.warning(
+            "tokens travel in clear to this port; set TGFLEET_GATEWAY_TLS_CERT_FILE",
+            listen=str(settings.listen),
+        )
+    return None
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import timedelta
+from pathlib import Path
 
 from services.runtime.addresses import Endpoints, HostPort
 from services.runtime.settings import setting
@@ -25,3 +26,7 @@ class Settings:
         timedelta(seconds=60), minimum=timedelta(seconds=1), env="TGFLEET_FLEET_CALL_TIMEOUT"
     )
     """How long a fleet call may take, beside its wait_for, when the caller sets no deadline."""
+    tls_cert_file: Path | None = setting(None, env="TGFLEET_GATEWAY_TLS_CERT_FILE")
+    """PEM file with the certificate that the gateway shows its callers; read again when it changes."""
+    tls_key_file: Path | None = setting(None, env="TGFLEET_GATEWAY_TLS_KEY_FILE")
+    """PEM file with that certificate's private key."""

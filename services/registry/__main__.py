@@ -7,15 +7,19 @@ from datetime import timedelta
 from services.registry.adapters.database import open_database
 from services.registry.adapters.etcd_client import EtcdClient
 from services.registry.adapters.etcd_leases import EtcdLeaseStore
+from services.registry.adapters.key_file import watch_key_file
 from services.registry.adapters.migrate import upgrade
 from services.registry.adapters.sql_store import SqlStore
 from services.registry.adapters.vault import AesGcmVault, load_master_keys
+from services.registry.authorization import RULES
 from services.registry.domain.leasing import LeaseTerms
 from services.registry.handlers.accounts import Accounts
+from services.registry.handlers.audit import Audit
 from services.registry.handlers.candidates import Candidates
 from services.registry.handlers.changes import AccountWatch, ChangeSignal
 from services.registry.handlers.generations import Generations
 from services.registry.handlers.imports import Imports
+from services.registry.handlers.keys import Keys
 from services.registry.handlers.observations import Observations
 from services.registry.handlers.sessions import Sessions
 from services.registry.handlers.tokens import Tokens, read_bootstrap_secret
@@ -33,6 +37,7 @@ _log = get_logger("registry")
 
 _MIN_ETCD_TIMEOUT, _MAX_ETCD_TIMEOUT = timedelta(seconds=1), timedelta(seconds=3)
 _PRUNE_SECONDS = 3600.0
+_USES_SECONDS = 5.0
 
 
 def build_handlers(
@@ -48,6 +53,8 @@ def build_handlers(
         Sessions(store, leases, candidates, generations, clock=clock, settle=settings.lease_settle),
         Observations(store, clock, signal),
         Tokens(store, clock),
+        Keys(store, vault),
+        Audit(store, clock, settings.audit_keep),
     )
 
 
@@ -72,20 +79,34 @@ async def main(settings: Settings, life: Lifecycle) -> None:
     if bootstrap:
         await handlers.tokens.keep_bootstrap(bootstrap)
     life.tasks.spawn(generations.watch(), name="watch the lease store")
-    life.tasks.spawn(_prune(store), name="prune the database")
+    life.tasks.spawn(_prune(store, handlers.audit), name="prune the database")
+    life.tasks.spawn(_save_token_uses(handlers.tokens), name="write down when tokens were used")
+    life.tasks.spawn(watch_key_file(settings.master_key_file, vault), name="watch the master key file")
     terms = LeaseTerms(0, settings.lease_ttl, settings.lease_settle)
-    server = ServiceServer("registry", settings.listen, life)
+    server = ServiceServer("registry", settings.listen, life, rules=RULES)
     server.add(add_RegistryServiceServicer_to_server, RegistryServicer(handlers, terms, life.stopping))
     await server.serve()
 
 
-async def _prune(store: Store) -> None:
+async def _save_token_uses(tokens: Tokens) -> None:
+    """Every few seconds; each token is written at most once a minute. What could not be written is written
+    the next time."""
+    while True:
+        await asyncio.sleep(_USES_SECONDS)
+        try:
+            await tokens.save_uses()
+        except Unavailable as error:
+            _log.warning("the last use of tokens was not written", reason=error.reason)
+
+
+async def _prune(store: Store, audit: Audit) -> None:
     """Forgets what is old, every hour. A database that fails is everybody's problem, not a reason to end
     here."""
     while True:
         try:
             async with store.write() as tx:
                 await tx.prune(SystemClock().wall())
+            await audit.prune()
         except Unavailable as error:
             _log.warning("old rows were not removed", reason=error.reason)
         await asyncio.sleep(_PRUNE_SECONDS)

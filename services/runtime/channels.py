@@ -11,6 +11,8 @@
 * `retries=True`: a unary call answered UNAVAILABLE is repeated up to 3 times. Only for methods that are
   idempotent, as all of ours are (request ids, tokens); a stream is repeated only while nothing of it has been
   answered.
+* `tls` and `server` together make it mTLS: our certificate is shown, and the other side must have one for
+  `<server>.tgfleet`, wherever it listens. New certificate files are taken up while calls go on.
 """
 
 import json
@@ -21,6 +23,8 @@ from typing import Any
 import grpc
 
 from services.runtime.addresses import Endpoints, HostPort
+from services.runtime.rotating_channel import RotatingChannel
+from services.runtime.tls import Certificates, channel_credentials, server_name
 
 MAX_MESSAGE_BYTES = 64 * 1024 * 1024
 """Enough for thousands of sessions in one grant; 4 MiB is grpc's default."""
@@ -60,17 +64,27 @@ def open_channel(
     retries: bool = True,
     wait_for_ready: bool = False,
     credentials: grpc.ChannelCredentials | None = None,
+    tls: Certificates | None = None,
+    server: str = "",
     options: Sequence[tuple[str, Any]] = (),
 ) -> grpc.aio.Channel:
     """A channel to a service; `options` come last and win. With `wait_for_ready` calls wait for a connection
-    until their deadline instead of failing at once. Raises ValueError for a target that cannot be read."""
+    until their deadline instead of failing at once. `server` is the service at the other end, needed with
+    `tls`; without `tls` it means nothing. Raises ValueError for a target that cannot be read."""
     endpoints = target if isinstance(target, Endpoints) else Endpoints.parse(_as_text(target))
     config = service_config(health_checked=health_checked, retries=retries, wait_for_ready=wait_for_ready)
     # One value for each name: of two, grpc takes the first.
     merged = list(dict([*_OPTIONS, ("grpc.service_config", config), *options]).items())
+    address = grpc_target(endpoints)
+    if tls is not None:
+        named = [*merged, ("grpc.ssl_target_name_override", server_name(server))]
+        return RotatingChannel(
+            lambda material: grpc.aio.secure_channel(address, channel_credentials(material), options=named),
+            tls,
+        )
     if credentials is None:
-        return grpc.aio.insecure_channel(grpc_target(endpoints), options=merged)
-    return grpc.aio.secure_channel(grpc_target(endpoints), credentials, options=merged)
+        return grpc.aio.insecure_channel(address, options=merged)
+    return grpc.aio.secure_channel(address, credentials, options=merged)
 
 
 def service_config(*, health_checked: bool, retries: bool, wait_for_ready: bool) -> str:

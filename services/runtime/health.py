@@ -8,9 +8,11 @@ import asyncio
 from collections.abc import AsyncIterator, Iterable
 from typing import Any
 
+import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from services.runtime.errors import NotFound
+from services.runtime.addresses import HostPort
+from services.runtime.errors import NotFound, SettingsError
 
 _ANSWER = health_pb2.HealthCheckResponse
 
@@ -58,3 +60,32 @@ class HealthServicer(health_pb2_grpc.HealthServicer):  # type: ignore[misc]
     def _wake(self) -> None:
         self._changed.set()
         self._changed = asyncio.Event()
+
+
+class HealthPort:
+    """The health service alone, in clear, on a port of its own: Kubernetes' gRPC probes speak no TLS."""
+
+    def __init__(self, health: HealthServicer, listen: HostPort | None) -> None:
+        """Without an address there is no such port."""
+        self._health, self._listen = health, listen
+        self._server: grpc.aio.Server | None = None
+
+    async def start(self) -> None:
+        """Raises SettingsError when the address cannot be listened on."""
+        if self._listen is None:
+            return
+        self._server = grpc.aio.server(options=(("grpc.so_reuseport", 0),))
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
+        try:
+            self._server.add_insecure_port(str(self._listen))
+        except RuntimeError as error:
+            raise SettingsError(
+                f"health cannot be served on {self._listen}; is something else using the port?",
+                reason="CANNOT_LISTEN",
+            ) from error
+        await self._server.start()
+
+    async def stop(self) -> None:
+        """Ends at once: watchers were told by `HealthServicer.stop`."""
+        if self._server is not None:
+            await self._server.stop(0)

@@ -9,12 +9,14 @@ import signal
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import timedelta
+from pathlib import Path
 from typing import Any, Literal
 
 from services.runtime.addresses import HostPort
 from services.runtime.logs import LogFormat, LogLevel, get_logger
 from services.runtime.settings import setting
 from services.runtime.tasks import TaskOwner, cancel_and_wait
+from services.runtime.tls import Certificates
 
 StopHook = Callable[[], Awaitable[object]]
 
@@ -38,6 +40,15 @@ class RuntimeSettings:
     """Where Prometheus metrics are served under /metrics (host:port, port 0 for any free one), or `off`."""
     shutdown_grace: timedelta = setting(timedelta(seconds=5), minimum=timedelta(0))
     """How long running calls may go on after SIGTERM before they are cancelled."""
+    health_listen: HostPort | None = setting(None)
+    """Serves gRPC health, and nothing else, in clear on a port of its own (host:port): for Kubernetes'
+    probes, which speak no TLS."""
+    tls_cert_file: Path | None = setting(None)
+    """PEM file with this process's certificate, for mTLS between services; read again when it changes."""
+    tls_key_file: Path | None = setting(None)
+    """PEM file with the certificate's private key."""
+    tls_ca_file: Path | None = setting(None)
+    """PEM file with the CAs whose certificates the other services show."""
 
 
 class StopEvent(asyncio.Event):
@@ -59,6 +70,7 @@ class Lifecycle:
       winds up; if nobody waits (still starting), `main` is cancelled.
     * `stopping`: health says NOT_SERVING already; response streams and loops that watch this event end now.
     * `hurry`: a second signal came; grace periods are over.
+    * `tls`: the process's certificates; None where services talk in clear.
     * `tasks`: owner of background tasks; one that fails stops the process.
     """
 
@@ -69,6 +81,7 @@ class Lifecycle:
         self.hurry = asyncio.Event()
         self.tasks = TaskOwner(self.fail)
         self.metrics_address: HostPort | None = None
+        self.tls: Certificates | None = None
         self.failure: BaseException | None = None
         self._hooks: list[tuple[str, StopHook, float]] = []
         self._signals = 0

@@ -30,6 +30,7 @@ from services.runtime.redact import redact_text
 from services.runtime.setting_names import ALL_NAMES
 from services.runtime.settings import describe, env_names, load
 from services.runtime.status import pick_error
+from services.runtime.tls import CertificateFiles, Certificates
 
 __all__ = ["Lifecycle", "RuntimeSettings", "announce_ready", "run"]
 
@@ -74,6 +75,7 @@ async def _live(name: str, common: RuntimeSettings, main: Callable[[Lifecycle], 
     watch_lifeline(lambda: loop.call_soon_threadsafe(life.request_stop, "the supervisor is gone"))
     metrics = None if common.metrics_listen == "off" else MetricsServer(common.metrics_listen)
     try:
+        life.tls = _own_certificates(name, common)
         life.metrics_address = await metrics.start() if metrics else None
         await _bounded(main, life)
     except asyncio.CancelledError:
@@ -87,6 +89,23 @@ async def _live(name: str, common: RuntimeSettings, main: Callable[[Lifecycle], 
         if metrics:
             await metrics.stop()
     return EXIT_FAILED if life.failure is not None else 0
+
+
+def _own_certificates(name: str, common: RuntimeSettings) -> Certificates | None:
+    """The certificates for mTLS, if any are set. Raises SettingsError when they are bad or another's."""
+    files = CertificateFiles.of(
+        "TGFLEET_TLS", common.tls_cert_file, common.tls_key_file, common.tls_ca_file, mutual=True
+    )
+    if files is None:
+        return None
+    certificates = Certificates(files)
+    if certificates.identity.service != name:
+        raise SettingsError(
+            f"The file in TGFLEET_TLS_CERT_FILE is the certificate of {certificates.identity}, "
+            f"not of a {name}",
+            reason="BAD_CERTIFICATE",
+        )
+    return certificates
 
 
 async def _bounded(main: Callable[[Lifecycle], Awaitable[None]], life: Lifecycle) -> None:

@@ -28,11 +28,13 @@ from grpc_reflection.v1alpha import reflection
 from services.runtime.addresses import HostPort
 from services.runtime.channels import MAX_MESSAGE_BYTES
 from services.runtime.errors import SettingsError
-from services.runtime.health import HealthServicer
+from services.runtime.health import HealthPort, HealthServicer
 from services.runtime.interceptor import ServerInterceptor
 from services.runtime.lifecycle import Lifecycle
 from services.runtime.lifeline import announce_ready
 from services.runtime.logs import get_logger
+from services.runtime.peers import PeerInterceptor, Rules
+from services.runtime.tls import server_credentials
 
 _log = get_logger("runtime.server")
 
@@ -51,6 +53,13 @@ _OPTIONS: tuple[tuple[str, Any], ...] = (
     ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
 )
 
+MTLS_OPTIONS: tuple[tuple[str, Any], ...] = (
+    ("grpc.max_connection_age_ms", 30 * 60_000),
+    ("grpc.max_connection_age_grace_ms", 15 * 60_000),
+)
+"""With mTLS no connection outlives a certificate that was replaced or withdrawn by more than 45 min; the
+grace is longer than the calls that people make."""
+
 
 class ServiceServer:
     """One listening server. `address` is valid after `start`."""
@@ -64,13 +73,23 @@ class ServiceServer:
         reflection_enabled: bool | None = None,
         interceptors: Sequence[grpc.aio.ServerInterceptor] = (),
         credentials: grpc.ServerCredentials | None = None,
+        rules: Rules | None = None,
         options: Sequence[tuple[str, Any]] = (),
     ) -> None:
         """`interceptors` run inside of ours (errors they raise are translated). Reflection is on by default
-        only on a loopback address."""
+        only on a loopback address. With `rules` the server is an internal one: where the process has
+        certificates (`life.tls`), it speaks mTLS and lets callers do what the rules say."""
         self.name = name
         self.address = listen
         self._life = life
+        if rules is not None and life.tls is not None:
+            credentials, options = server_credentials(life.tls), (*MTLS_OPTIONS, *options)
+            interceptors = (PeerInterceptor(rules), *interceptors)
+        elif rules is not None and not listen.is_loopback:
+            _log.warning(
+                "other machines reach this port and nothing on it is encrypted; set TGFLEET_TLS_CERT_FILE",
+                listen=str(listen),
+            )
         self._credentials = credentials
         self._reflection = listen.is_loopback if reflection_enabled is None else reflection_enabled
         self._services: list[str] = []
@@ -83,6 +102,7 @@ class ServiceServer:
             options=list(dict([*_OPTIONS, *options]).items()),  # of two values grpc takes the first
         )
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
+        self._probes = HealthPort(self._health, life.settings.health_listen)
 
     def add(self, add_to_server: Callable[[Any, Any], None], servicer: Any) -> None:
         """Adds a service by its generated `add_XServicer_to_server` function. Before `start`."""
@@ -96,6 +116,7 @@ class ServiceServer:
         port = self._bind()
         self.address = HostPort(self.address.host, port)
         await self._server.start()
+        await self._probes.start()
         self._started = True
         self._health.set_all(self._services, serving=self._serving)
         _log.info("serving", listen=str(self.address), services=self._services)
@@ -132,6 +153,7 @@ class ServiceServer:
         self._health.stop()
         self._life.stopping.set()
         await self._stop_server()
+        await self._probes.stop()
         await self._life.run_stop_hooks()
 
     async def __aenter__(self) -> Self:

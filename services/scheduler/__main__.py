@@ -18,6 +18,7 @@ from services.scheduler.adapters.election import EtcdElection
 from services.scheduler.adapters.etcd import EtcdClient
 from services.scheduler.adapters.registry import RegistryClient
 from services.scheduler.adapters.store import SqlStore
+from services.scheduler.authorization import RULES
 from services.scheduler.dispatcher import DispatcherServicer
 from services.scheduler.domain.model import Rules
 from services.scheduler.errors import LeadershipLostError
@@ -44,13 +45,17 @@ async def main(settings: Settings, life: Lifecycle) -> None:
     clock = SystemClock()
     seat = Seat()
     server = ServiceServer(
-        "scheduler", settings.scheduler_listen, life, reflection_enabled=settings.reflection
+        "scheduler",
+        settings.scheduler_listen,
+        life,
+        reflection_enabled=settings.reflection,
+        rules=RULES,
     )
     server.add(add_SchedulerServiceServicer_to_server, SchedulerServicer(seat))
     server.add(add_DispatcherServiceServicer_to_server, DispatcherServicer(seat))
     await server.set_serving(serving=False)
 
-    channel = open_channel(settings.registry_endpoints)
+    channel = open_channel(settings.registry_endpoints, tls=life.tls, server="registry")
     holder = f"{os.uname().nodename}/{os.getpid()}/{uuid.uuid4().hex[:8]}"
     ttl = settings.leader_ttl.total_seconds()
     etcd = EtcdClient(settings.etcd_endpoints, ttl * _ETCD_TIMEOUT_SHARE)

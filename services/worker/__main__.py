@@ -13,10 +13,12 @@ import grpc
 
 from services.runtime.channels import open_channel
 from services.runtime.clock import Clock, FenceClock, SystemClock
+from services.runtime.errors import SettingsError
 from services.runtime.logs import get_logger
 from services.runtime.process import Lifecycle, run
 from services.runtime.server import ServiceServer
 from services.runtime.tasks import TaskOwner
+from services.runtime.tls import Certificates
 from services.worker.acquirer import Acquirer
 from services.worker.adapters.dispatcher import GrpcDispatcher
 from services.worker.adapters.registry import GrpcRegistry
@@ -131,12 +133,25 @@ def _telegram(settings: Settings) -> TelegramConfig:
     )
 
 
+def _check_identity(worker_id: str, tls: Certificates | None) -> None:
+    """Raises SettingsError for another worker's certificate: everything would be refused."""
+    if tls is not None and tls.identity.id != worker_id:
+        raise SettingsError(
+            f"The file in TGFLEET_TLS_CERT_FILE is the certificate of {tls.identity}, "
+            f"but this worker is {worker_id}; set TGFLEET_WORKER_ID or give it its own certificate",
+            reason="BAD_CERTIFICATE",
+        )
+
+
 async def main(settings: Settings, life: Lifecycle) -> None:
     """Runs until the process is asked to stop."""
     # No retries inside of gRPC: a renewal's deadline counts from when it was sent, and our own loops repeat.
-    registry = open_channel(settings.registry, retries=False)
-    scheduler = open_channel(settings.scheduler, health_checked=True, retries=False)
-    server = ServiceServer("worker", settings.listen, life)
+    _check_identity(settings.name, life.tls)
+    registry = open_channel(settings.registry, retries=False, tls=life.tls, server="registry")
+    scheduler = open_channel(
+        settings.scheduler, health_checked=True, retries=False, tls=life.tls, server="scheduler"
+    )
+    server = ServiceServer("worker", settings.listen, life, rules={})  # health only
     compose(settings, life, _outside(settings, registry, scheduler))
     life.on_stop(registry.close, name="close the registry's channel")
     life.on_stop(scheduler.close, name="close the scheduler's channel")
