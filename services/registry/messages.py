@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from services.registry.domain import importing, leasing, tokens
+from services.registry.domain import importing, leasing
 from services.registry.domain.account import AccountView, ChatPolicy, FloodWait, Reason, SessionLocation
 from services.registry.domain.facts import (
     ChatCounts,
@@ -23,7 +23,7 @@ from services.registry.handlers.imports import ImportResult
 from services.registry.handlers.sessions import Grant
 from services.registry.ports import Selection
 from services.runtime.errors import InvalidArgument
-from tgfleet.gateway.v1 import account_pb2, result_pb2, token_pb2
+from tgfleet.gateway.v1 import account_pb2, result_pb2
 from tgfleet.registry.v1 import registry_pb2
 from tgfleet.worker.v1 import worker_pb2
 
@@ -278,7 +278,8 @@ def _fact_kind(message: registry_pb2.Fact, field: str) -> Kind:
                 wait.method, wait.chat_id, moment(wait.until_time, f"{field}.flood_wait.until_time")
             )
         case "session_died":
-            return SessionDied(_death_reason(message.session_died.reason))
+            died = message.session_died
+            return SessionDied(_death_reason(died.reason), died.auth_key_id)
         case "link_lost":
             lost = message.link_lost
             uptime = duration(lost.uptime, f"{field}.link_lost.uptime")
@@ -302,19 +303,3 @@ def _death_reason(number: int) -> Reason:
         return Reason(result_pb2.Reason.Name(number).removeprefix("REASON_"))  # type: ignore[arg-type]
     except ValueError:
         return Reason.UNSPECIFIED
-
-
-def api_token(token: tokens.Token) -> token_pb2.ApiToken:
-    """The public message."""
-    return token_pb2.ApiToken(
-        name=token.name,
-        role=token_pb2.Role.Value(f"ROLE_{token.role}"),
-        create_time=timestamp(token.create_time),
-        expire_time=timestamp(token.expire_time),
-    )
-
-
-def role_from(number: int) -> tokens.Role | None:
-    """None for an unset or unknown one."""
-    known = {token_pb2.Role.Value(f"ROLE_{role}"): role for role in tokens.Role}
-    return known.get(number)  # type: ignore[call-overload, no-any-return]

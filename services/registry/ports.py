@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from typing import Protocol
 
 from services.registry.domain.account import Account, AccountView, FloodWait
+from services.registry.domain.audit import Entry, Place
 from services.registry.domain.facts import ChatCounts, Death, Fact, LinkLost
 from services.registry.domain.leasing import (
     AcquireAnswer,
@@ -25,7 +26,7 @@ from services.registry.domain.leasing import (
     StoreView,
     Want,
 )
-from services.registry.domain.tokens import Token
+from services.registry.domain.tokens import Role, Token
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +53,15 @@ class Sealed:
     key_id: str
     nonce: bytes
     ciphertext: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class SealedSecret:
+    """An encrypted secret and where it lies."""
+
+    account_id: str
+    purpose: str
+    sealed: Sealed
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +134,18 @@ class Read(Protocol):
         """The ciphertexts of one purpose (`session`, `proxy`), by account."""
         ...
 
+    async def secrets_by_key(self) -> dict[str, int]:
+        """How many secrets each master key seals."""
+        ...
+
+    async def secrets_not_under(self, key_id: str, after: tuple[str, str], limit: int) -> list[SealedSecret]:
+        """Up to `limit` secrets under other keys, ordered by account and purpose, after that place."""
+        ...
+
+    async def count_not_under(self, key_id: str, after: tuple[str, str]) -> int:
+        """How many there are in all."""
+        ...
+
     async def flood_waits(
         self, account_ids: Collection[str], now: datetime
     ) -> dict[str, tuple[FloodWait, ...]]:
@@ -158,6 +180,10 @@ class Read(Protocol):
         """Up to `limit` tokens ordered by name, after that name."""
         ...
 
+    async def audit(self, after: Place | None, limit: int) -> list[Entry]:
+        """Up to `limit` entries of the audit trail after that place, the newest first."""
+        ...
+
     async def deaths(self, reason: str, since: datetime) -> list[Death]:
         """Sessions that died of a reason since then."""
         ...
@@ -184,6 +210,10 @@ class Write(Read, Protocol):
 
     async def save_secret(self, account_id: str, purpose: str, sealed: Sealed | None) -> None:
         """Replaces or (None) removes one secret."""
+        ...
+
+    async def replace_secrets(self, changes: Sequence[tuple[SealedSecret, SealedSecret]]) -> int:
+        """Replaces each secret that is still as it was (the first of the pair); how many were."""
         ...
 
     async def delete_account(self, account_id: str, revision: int, now: datetime) -> None:
@@ -261,8 +291,24 @@ class Write(Read, Protocol):
         """Makes or replaces the token of that name."""
         ...
 
+    async def set_role(self, name: str, role: Role) -> Token | None:
+        """The token with its new role; None when there is none."""
+        ...
+
+    async def set_last_use(self, uses: Mapping[str, datetime]) -> None:
+        """When tokens, by name, were presented last; earlier than what is known changes nothing."""
+        ...
+
     async def delete_token(self, name: str) -> bool:
         """False when there is none."""
+        ...
+
+    async def add_audit(self, entries: Sequence[Entry]) -> None:
+        """Adds to the audit trail; an entry that is there already stays as it is."""
+        ...
+
+    async def prune_audit(self, before: datetime) -> None:
+        """Forgets older entries of the audit trail."""
         ...
 
     async def prune(self, now: datetime) -> None:
@@ -292,6 +338,10 @@ class Vault(Protocol):
 
     def unseal(self, sealed: Sealed, account_id: str, purpose: str) -> bytes:
         """Raises SecretUnreadableError."""
+        ...
+
+    def key_ids(self) -> tuple[str, ...]:
+        """The master keys at hand, the active one first."""
         ...
 
 

@@ -1,20 +1,23 @@
 """RegistryService: protobuf in, use cases, protobuf out. Nothing is decided here."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any
 
-from services.registry import messages
+from services.registry import admin_messages, messages
 from services.registry.domain.leasing import LeaseTerms, Owner
 from services.registry.handlers.accounts import AccountPatch, Accounts
+from services.registry.handlers.audit import Audit
 from services.registry.handlers.candidates import AcquireItem
 from services.registry.handlers.changes import AccountWatch
 from services.registry.handlers.imports import Imports
+from services.registry.handlers.keys import Keys
 from services.registry.handlers.observations import Observations
 from services.registry.handlers.sessions import ReleaseItem, Sessions
 from services.registry.handlers.tokens import Tokens
-from tgfleet.gateway.v1 import account_pb2, token_pb2
+from tgfleet.gateway.v1 import account_pb2, audit_pb2, key_pb2, token_pb2
 from tgfleet.registry.v1 import registry_pb2 as pb
 from tgfleet.registry.v1 import registry_pb2_grpc
 
@@ -29,6 +32,8 @@ class Handlers:
     sessions: Sessions
     observations: Observations
     tokens: Tokens
+    keys: Keys
+    audit: Audit
 
 
 class RegistryServicer(registry_pb2_grpc.RegistryServiceServicer):
@@ -156,24 +161,63 @@ class RegistryServicer(registry_pb2_grpc.RegistryServiceServicer):
         return pb.ResumeStartsResponse(were_stopped=await self._do.observations.resume_starts())
 
     async def VerifyToken(self, request: pb.VerifyTokenRequest, context: Any) -> pb.VerifyTokenResponse:
-        return pb.VerifyTokenResponse(token=messages.api_token(await self._do.tokens.verify(request.secret)))
+        return pb.VerifyTokenResponse(
+            token=admin_messages.api_token(await self._do.tokens.verify(request.secret))
+        )
 
     async def CreateToken(self, request: pb.CreateTokenRequest, context: Any) -> pb.CreateTokenResponse:
         asked = request.request
         expires = messages.moment(asked.expire_time, "expire_time") if asked.HasField("expire_time") else None
-        token, secret = await self._do.tokens.create(asked.name, messages.role_from(asked.role), expires)
+        token, secret = await self._do.tokens.create(
+            asked.name, admin_messages.role_from(asked.role), expires
+        )
         return pb.CreateTokenResponse(
-            response=token_pb2.CreateTokenResponse(token=messages.api_token(token), secret=secret)
+            response=token_pb2.CreateTokenResponse(token=admin_messages.api_token(token), secret=secret)
         )
 
     async def ListTokens(self, request: pb.ListTokensRequest, context: Any) -> pb.ListTokensResponse:
         asked = request.request
         found, next_token = await self._do.tokens.page(asked.page_size, asked.page_token)
-        tokens = [messages.api_token(token) for token in found]
+        tokens = [admin_messages.api_token(token) for token in found]
         return pb.ListTokensResponse(
             response=token_pb2.ListTokensResponse(tokens=tokens, next_page_token=next_token)
+        )
+
+    async def UpdateToken(self, request: pb.UpdateTokenRequest, context: Any) -> pb.UpdateTokenResponse:
+        asked = request.request
+        token = await self._do.tokens.set_role(asked.name, admin_messages.role_from(asked.role))
+        return pb.UpdateTokenResponse(
+            response=token_pb2.UpdateTokenResponse(token=admin_messages.api_token(token))
         )
 
     async def RevokeToken(self, request: pb.RevokeTokenRequest, context: Any) -> pb.RevokeTokenResponse:
         await self._do.tokens.revoke(request.request.name)
         return pb.RevokeTokenResponse()
+
+    async def ListKeys(self, request: pb.ListKeysRequest, context: Any) -> pb.ListKeysResponse:
+        keys = [admin_messages.master_key(key) for key in await self._do.keys.list_keys()]
+        return pb.ListKeysResponse(response=key_pb2.ListKeysResponse(keys=keys))
+
+    async def RotateKeys(
+        self, request: pb.RotateKeysRequest, context: Any
+    ) -> AsyncGenerator[pb.RotateKeysResponse, None]:
+        async with aclosing(self._do.keys.rotate()) as steps:
+            async for progress in steps:
+                yield pb.RotateKeysResponse(response=admin_messages.progress(progress))
+
+    async def RecordAudit(self, request: pb.RecordAuditRequest, context: Any) -> pb.RecordAuditResponse:
+        entries = [
+            admin_messages.entry_from(entry, f"entries[{index}]")
+            for index, entry in enumerate(request.entries)
+        ]
+        await self._do.audit.record(entries)
+        return pb.RecordAuditResponse()
+
+    async def ListAuditEntries(
+        self, request: pb.ListAuditEntriesRequest, context: Any
+    ) -> pb.ListAuditEntriesResponse:
+        found, next_token = await self._do.audit.page(request.request.page_size, request.request.page_token)
+        entries = [admin_messages.entry(entry) for entry in found]
+        return pb.ListAuditEntriesResponse(
+            response=audit_pb2.ListAuditEntriesResponse(entries=entries, next_page_token=next_token)
+        )

@@ -22,6 +22,13 @@ class Settings:
     """The keys that encrypt sessions: lines of key_id:base64 of 32 bytes, the first one encrypts."""
     bootstrap_token_file: Path | None = setting(None)
     """A file with the secret of the administrator's first token; only its hash is stored."""
+    audit_keep: timedelta = setting(
+        timedelta(days=90),
+        minimum=timedelta(days=1),
+        maximum=timedelta(days=3650),
+        env="TGFLEET_AUDIT_KEEP",
+    )
+    """For how long entries of the audit trail are kept."""
     lease_ttl: timedelta = setting(
         timedelta(seconds=30), minimum=timedelta(seconds=1), maximum=timedelta(hours=1)
     )

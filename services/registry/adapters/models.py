@@ -83,6 +83,7 @@ class SecretRow(RegistryModel, table=True):
     """A ciphertext. `purpose` is `session` or `proxy`; table, purpose and account are bound into it."""
 
     __tablename__ = "account_secrets"
+    __table_args__ = (Index("ix_account_secrets_key_id", "key_id"),)
     account_id: str = Field(sa_column=_account_key())
     purpose: str = Field(primary_key=True)
     key_id: str
@@ -188,6 +189,25 @@ class ApiTokenRow(RegistryModel, table=True):
     role: str
     create_time: datetime = Field(sa_column=_time())
     expire_time: datetime | None = Field(sa_column=_time(nullable=True))
+    last_use_time: datetime | None = Field(sa_column=_time(nullable=True))
+
+
+class AuditRow(RegistryModel, table=True):
+    """A call that changed something, or was refused to; see domain.audit.Entry. `targets` is a JSON list."""
+
+    __tablename__ = "audit_entries"
+    __table_args__ = (Index("ix_audit_entries_time_entry_id", "time", "entry_id"),)
+    entry_id: str = Field(primary_key=True)
+    time: datetime = Field(sa_column=_time())
+    token_name: str
+    role: str
+    peer: str
+    method: str
+    targets: str = Field(sa_column=Column(Text, nullable=False))
+    outcome: str
+    reason: str
+    detail: str = Field(sa_column=Column(Text, nullable=False))
+    request_id: str
 
 
 class ImportRow(RegistryModel, table=True):
@@ -218,3 +238,4 @@ LINKS = _table("link_history")
 DEATHS = _table("session_deaths")
 TOKENS = _table("api_tokens")
 IMPORTS = _table("imports")
+AUDIT = _table("audit_entries")

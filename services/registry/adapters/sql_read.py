@@ -5,25 +5,36 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, TypeVar
 
-from sqlalchemy import ColumnElement, Select, and_, exists, func, select
+from sqlalchemy import ColumnElement, Select, and_, exists, func, or_, select
 
 from services.registry.adapters import models as m
 from services.registry.adapters.sql_rows import (
     account_from,
+    entry_from,
     flags_from,
     flood_from,
     generation_from,
     sealed_from,
+    secret_from,
     token_from,
 )
 from services.registry.adapters.transaction import Transaction
 from services.registry.domain.account import Account, AccountView, FloodWait
+from services.registry.domain.audit import Entry, Place
 from services.registry.domain.days import day_of
 from services.registry.domain.facts import Death
 from services.registry.domain.floods import active
 from services.registry.domain.leasing import Generation
 from services.registry.domain.tokens import Token
-from services.registry.ports import Changes, FleetFlags, ImportRecord, Order, Sealed, Selection
+from services.registry.ports import (
+    Changes,
+    FleetFlags,
+    ImportRecord,
+    Order,
+    Sealed,
+    SealedSecret,
+    Selection,
+)
 
 T = TypeVar("T")
 
@@ -140,6 +151,23 @@ class SqlRead:
         rows = await self._where_in(statement, m.SECRETS.c.account_id, set(account_ids))
         return {row.account_id: sealed_from(row) for row in rows}
 
+    async def secrets_by_key(self) -> dict[str, int]:
+        """How many secrets each master key seals."""
+        key_id = m.SECRETS.c.key_id
+        rows = await self._rows(select(key_id, func.count().label("secrets")).group_by(key_id))
+        return {row.key_id: int(row.secrets) for row in rows}
+
+    async def secrets_not_under(self, key_id: str, after: tuple[str, str], limit: int) -> list[SealedSecret]:
+        """Up to `limit` secrets under other keys, ordered by account and purpose, after that place."""
+        order = (m.SECRETS.c.account_id, m.SECRETS.c.purpose)
+        statement = select(m.SECRETS).where(*_under_others(key_id, after)).order_by(*order).limit(limit)
+        return [secret_from(row) for row in await self._rows(statement)]
+
+    async def count_not_under(self, key_id: str, after: tuple[str, str]) -> int:
+        """How many there are in all."""
+        statement = select(func.count().label("secrets")).select_from(m.SECRETS)
+        return int((await self._rows(statement.where(*_under_others(key_id, after))))[0].secrets)
+
     async def flood_waits(
         self, account_ids: Collection[str], now: datetime
     ) -> dict[str, tuple[FloodWait, ...]]:
@@ -194,6 +222,15 @@ class SqlRead:
         statement = select(m.TOKENS).where(m.TOKENS.c.name > after).order_by(m.TOKENS.c.name).limit(limit)
         return [token_from(row) for row in await self._rows(statement)]
 
+    async def audit(self, after: Place | None, limit: int) -> list[Entry]:
+        """Up to `limit` entries of the audit trail after that place, the newest first."""
+        columns = m.AUDIT.c
+        statement = select(m.AUDIT).order_by(columns.time.desc(), columns.entry_id.desc()).limit(limit)
+        if after is not None:
+            same = and_(columns.time == after.time, columns.entry_id < after.entry_id)
+            statement = statement.where(or_(columns.time < after.time, same))
+        return [entry_from(row) for row in await self._rows(statement)]
+
     async def deaths(self, reason: str, since: datetime) -> list[Death]:
         """Sessions that died of a reason since then."""
         statement = select(m.DEATHS).where(m.DEATHS.c.reason == reason, m.DEATHS.c.time >= since)
@@ -234,6 +271,13 @@ class SqlRead:
             for row in await self._where_in(statement, columns.account_id, accounts.keys())
             if row.day == days[accounts[row.account_id].time_zone]
         }
+
+
+def _under_others(key_id: str, after: tuple[str, str]) -> list[ColumnElement[bool]]:
+    """Conditions on SECRETS: it lies after that place and under another key."""
+    columns = m.SECRETS.c
+    same = and_(columns.account_id == after[0], columns.purpose > after[1])
+    return [columns.key_id != key_id, or_(columns.account_id > after[0], same)]
 
 
 def _with_all(labels: Mapping[str, str]) -> list[ColumnElement[bool]]:

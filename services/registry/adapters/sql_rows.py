@@ -8,9 +8,10 @@ from functools import lru_cache
 from typing import Any
 
 from services.registry.domain.account import Account, Block, ChatPolicy, FloodWait, Reason, SessionLocation
+from services.registry.domain.audit import Entry, Outcome
 from services.registry.domain.leasing import Generation
 from services.registry.domain.tokens import Role, Token
-from services.registry.ports import FleetFlags, Sealed
+from services.registry.ports import FleetFlags, Sealed, SealedSecret
 
 _LOCATIONS = {location.value: location for location in SessionLocation}
 _REASONS = {reason.value: reason for reason in Reason}
@@ -116,9 +117,36 @@ def flags_from(row: Any) -> FleetFlags:
     return FleetFlags(row.revision, row.starts_stopped, row.resumed_time)
 
 
+def secret_from(row: Any) -> SealedSecret:
+    """A secret and where it lies, from a row of SECRETS."""
+    return SealedSecret(row.account_id, row.purpose, sealed_from(row))
+
+
+def entry_from(row: Any) -> Entry:
+    """An entry of the audit trail from a row of AUDIT."""
+    return Entry(
+        entry_id=row.entry_id,
+        time=row.time,
+        token_name=row.token_name,
+        role=row.role,
+        peer=row.peer,
+        method=row.method,
+        targets=tuple(json.loads(row.targets)),
+        outcome=Outcome(row.outcome),
+        reason=row.reason,
+        detail=row.detail,
+        request_id=row.request_id,
+    )
+
+
+def entry_values(entry: Entry) -> dict[str, Any]:
+    """The columns of AUDIT."""
+    return {**asdict(entry), "targets": json.dumps(entry.targets), "outcome": entry.outcome.value}
+
+
 def token_from(row: Any) -> Token:
     """A token from a row of TOKENS."""
-    return Token(row.name, Role(row.role), row.create_time, row.expire_time)
+    return Token(row.name, Role(row.role), row.create_time, row.expire_time, row.last_use_time)
 
 
 def generation_from(row: Any) -> Generation:

@@ -10,12 +10,19 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from services.registry.adapters import models as m
 from services.registry.adapters.sql_read import SqlRead, batches
-from services.registry.adapters.sql_rows import account_values, generation_values, milliseconds
+from services.registry.adapters.sql_rows import (
+    account_values,
+    entry_values,
+    generation_values,
+    milliseconds,
+    token_from,
+)
 from services.registry.domain.account import Account, FloodWait, Reason
+from services.registry.domain.audit import Entry
 from services.registry.domain.facts import ChatCounts, Fact, LinkLost
 from services.registry.domain.leasing import Generation, StoreView
-from services.registry.domain.tokens import Token
-from services.registry.ports import ImportRecord, Sealed
+from services.registry.domain.tokens import Role, Token
+from services.registry.ports import ImportRecord, Sealed, SealedSecret
 
 _KEEP_FACT_IDS = timedelta(days=7)
 _KEEP_HISTORY = timedelta(days=30)
@@ -65,6 +72,19 @@ class SqlWrite(SqlRead):
         await self._run(delete(m.SECRETS).where(mine))
         if sealed is not None:
             await self._run(insert(m.SECRETS), [_secret(account_id, purpose, sealed)])
+
+    async def replace_secrets(self, changes: Sequence[tuple[SealedSecret, SealedSecret]]) -> int:
+        """Replaces each secret that is still as it was (the first of the pair); how many were."""
+        columns = m.SECRETS.c
+        replaced = 0
+        for old, new in changes:
+            same = and_(
+                columns.account_id == old.account_id,
+                columns.purpose == old.purpose,
+                columns.nonce == old.sealed.nonce,
+            )
+            replaced += await self._run(update(m.SECRETS).where(same).values(**asdict(new.sealed)))
+        return replaced
 
     async def delete_account(self, account_id: str, revision: int, now: datetime) -> None:
         """Removes an account with all that hangs on it and leaves a tombstone."""
@@ -229,9 +249,33 @@ class SqlWrite(SqlRead):
             )
         )
 
+    async def set_role(self, name: str, role: Role) -> Token | None:
+        """The token with its new role; None when there is none."""
+        mine = m.TOKENS.c.name == name
+        await self._run(update(m.TOKENS).where(mine).values(role=role.value))
+        rows = await self._rows(select(m.TOKENS).where(mine))
+        return token_from(rows[0]) if rows else None
+
+    async def set_last_use(self, uses: Mapping[str, datetime]) -> None:
+        """When tokens, by name, were presented last; earlier than what is known changes nothing."""
+        known = m.TOKENS.c.last_use_time
+        for name, moment in uses.items():
+            newer = and_(m.TOKENS.c.name == name, or_(known.is_(None), known < moment))
+            await self._run(update(m.TOKENS).where(newer).values(last_use_time=moment))
+
     async def delete_token(self, name: str) -> bool:
         """False when there is none."""
         return await self._run(delete(m.TOKENS).where(m.TOKENS.c.name == name)) > 0
+
+    async def add_audit(self, entries: Sequence[Entry]) -> None:
+        """Adds to the audit trail; an entry that is there already stays as it is."""
+        await self._run(
+            self._insert_or(m.AUDIT).on_conflict_do_nothing(), [entry_values(entry) for entry in entries]
+        )
+
+    async def prune_audit(self, before: datetime) -> None:
+        """Forgets older entries of the audit trail."""
+        await self._run(delete(m.AUDIT).where(m.AUDIT.c.time < before))
 
     async def prune(self, now: datetime) -> None:
         """Forgets what has become old."""

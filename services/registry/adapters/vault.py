@@ -2,7 +2,7 @@
 binds in.
 
 The key file has one key a line, `key_id:base64 of 32 bytes`; empty lines and lines with `#` are skipped. The
-first encrypts, all decrypt: put a new key in front to rotate. A 300 byte session takes under a microsecond,
+first encrypts, all decrypt. The file is watched (`key_file`). A 300 byte session takes under a microsecond
 so this runs on the loop.
 """
 
@@ -34,8 +34,16 @@ class AesGcmVault:
 
     def __init__(self, keys: Mapping[str, bytes]) -> None:
         """`keys` by key id, the first one active. At least one."""
+        self.use(keys)
+
+    def use(self, keys: Mapping[str, bytes]) -> None:
+        """From now on these keys and no others, the first one active. At least one."""
         self._active = next(iter(keys))
         self._ciphers = {key_id: AESGCM(key) for key_id, key in keys.items()}
+
+    def key_ids(self) -> tuple[str, ...]:
+        """The keys at hand, the active one first."""
+        return tuple(self._ciphers)
 
     def seal(self, plaintext: bytes, account_id: str, purpose: str) -> Sealed:
         """Encrypts with the active key and a fresh random nonce."""

@@ -46,9 +46,18 @@ _CRASHED = "The account was there at {count} worker crashes in a row; enable it 
 
 @dataclass(frozen=True, slots=True)
 class SessionDied:
-    """Telegram refused the session. `auth_key_id` is the key that the account had."""
+    """Telegram refused the session. `auth_key_id` is the key that died; empty when the reporter did not
+    say."""
 
     reason: Reason
+    auth_key_id: str = ""
+
+    def is_of(self, account: Account) -> bool:
+        """Whether it says anything about the session that the account has now: a report may come late, after
+        a new login. A frozen or banned account is so whatever its key."""
+        if self.reason in _REMEMBERED or not (self.auth_key_id and account.auth_key_id):
+            return True
+        return self.auth_key_id == account.auth_key_id
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,8 +120,8 @@ class Death:
 def observe(account: Account, fact: Fact, now: datetime) -> Account:
     """The account after the fact; the same object when the fact changes nothing about the account itself."""
     match fact.kind:
-        case SessionDied(reason):
-            return _died(account, reason, fact, now)
+        case SessionDied(reason) as died:
+            return _died(account, reason, fact, now) if died.is_of(account) else account
         case SessionRan(user_id, stable):
             return _ran(account, fact, user_id, stable=stable)
         case WorkerCrashed():

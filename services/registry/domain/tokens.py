@@ -26,12 +26,13 @@ class Role(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """A token without its secret. `expire_time` None means never."""
+    """A token without its secret. `expire_time` and `last_use_time` None mean never."""
 
     name: str
     role: Role
     create_time: datetime
     expire_time: datetime | None
+    last_use_time: datetime | None = None
 
     def expired(self, now: datetime) -> bool:
         """Whether it has stopped working."""

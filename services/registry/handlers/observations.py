@@ -10,6 +10,7 @@ from services.registry.domain import facts, floods
 from services.registry.domain.account import Account, FloodWait, Reason
 from services.registry.domain.days import DAY
 from services.registry.domain.facts import ChatCounts, Fact, LinkLost, SessionDied
+from services.registry.handlers.candidates import check_key_id
 from services.registry.handlers.changes import ChangeSignal
 from services.registry.ports import Store, Write
 from services.runtime.clock import Clock
@@ -45,8 +46,8 @@ class _Beside:
                 self.counts.append((fact.account_id, fact.kind))
             case LinkLost():
                 self.links.append((fact, fact.kind))
-            case SessionDied(reason):
-                self.deaths.append((fact, account.auth_key_id, reason.value))
+            case SessionDied(reason, auth_key_id):
+                self.deaths.append((fact, auth_key_id or account.auth_key_id, reason.value))
             case _:
                 return
 
@@ -134,6 +135,8 @@ def _check(fact: Fact, field: str) -> None:
             raise InvalidArgument(
                 "This reason is no death of a session.", field=f"{field}.session_died.reason"
             )
+        case SessionDied(_, auth_key_id) if auth_key_id:
+            check_key_id(auth_key_id, f"{field}.session_died.auth_key_id")
         case ChatCounts() as counts:
             if not DAY.fullmatch(counts.day) or len(counts.incarnation) > _MAX_TEXT:
                 raise InvalidArgument("A day is written 2026-11-20.", field=f"{field}.chat_counts.day")

@@ -1,7 +1,7 @@
 """API tokens: made once, verified often, kept only as hashes."""
 
 import os
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from services.registry.domain import tokens, values
@@ -10,9 +10,18 @@ from services.registry.handlers.accounts import decode_page_token, encode_page_t
 from services.registry.handlers.errors import named
 from services.registry.ports import Store
 from services.runtime.clock import Clock
-from services.runtime.errors import AlreadyExists, InvalidArgument, NotFound, SettingsError, Unauthenticated
+from services.runtime.errors import (
+    AlreadyExists,
+    FailedPrecondition,
+    InvalidArgument,
+    NotFound,
+    SettingsError,
+    Unauthenticated,
+)
 
 BOOTSTRAP = "bootstrap"
+USE_INTERVAL = timedelta(minutes=1)
+"""How often a token's last use is written down, at most."""
 _MIN_BOOTSTRAP = 16
 
 
@@ -22,6 +31,8 @@ class Tokens:
     def __init__(self, store: Store, clock: Clock) -> None:
         self._store = store
         self._clock = clock
+        self._uses: dict[str, datetime] = {}
+        self._written: dict[str, datetime] = {}
 
     async def create(self, name: str, role: Role | None, expire_time: datetime | None) -> tuple[Token, str]:
         """A new token and its secret, which is nowhere else."""
@@ -47,11 +58,29 @@ class Tokens:
         more = len(found) > limit
         return found[:limit], encode_page_token(found[limit - 1].name) if more else ""
 
+    async def set_role(self, name: str, role: Role | None) -> Token:
+        """Changes what the bearer may do. The first token would be an administrator's again at the next
+        start, so its role cannot be changed."""
+        if role is None:
+            raise InvalidArgument("A token needs a role: viewer, operator or admin.", field="role")
+        if name == BOOTSTRAP and role is not Role.ADMIN:
+            raise FailedPrecondition(
+                "The administrator's first token stays an administrator's; give TGFLEET_BOOTSTRAP_TOKEN_FILE "
+                "another secret, or leave the setting out and revoke the token.",
+                reason="BOOTSTRAP_TOKEN",
+                field="name",
+            )
+        async with self._store.write() as tx:
+            token = await tx.set_role(name, role)
+        if token is None:
+            raise _no_token()
+        return token
+
     async def revoke(self, name: str) -> None:
         """Makes a token useless."""
         async with self._store.write() as tx:
             if not await tx.delete_token(name):
-                raise NotFound("There is no token of this name.", reason="TOKEN_NOT_FOUND", field="name")
+                raise _no_token()
 
     async def verify(self, secret: str) -> Token:
         """Whose the secret is. Raises Unauthenticated. The lookup goes by the hash of the secret, so that its
@@ -63,18 +92,41 @@ class Tokens:
             found = await tx.token_by_hash(wanted)
         if found is None or not tokens.same_hash(found[1], wanted):
             raise _invalid()
-        token = found[0]
-        if token.expired(self._clock.wall()):
+        token, now = found[0], self._clock.wall()
+        if token.expired(now):
             raise Unauthenticated(
                 "The token has expired; ask an administrator for a new one.", reason="TOKEN_EXPIRED"
             )
+        self._uses[token.name] = now
         return token
+
+    async def save_uses(self) -> None:
+        """Writes down which tokens were used, each at most once a minute; no call waits for it. When it
+        fails, the next one writes the same."""
+        now = self._clock.wall()
+        due = {
+            name: used
+            for name, used in self._uses.items()
+            if name not in self._written or now - self._written[name] >= USE_INTERVAL
+        }
+        if not due:
+            return
+        async with self._store.write() as tx:
+            await tx.set_last_use(due)
+        self._written |= dict.fromkeys(due, now)
+        self._uses = {name: used for name, used in self._uses.items() if due.get(name) != used}
 
     async def keep_bootstrap(self, secret: str) -> None:
         """Makes the administrator's first token the one of this secret."""
-        token = Token(BOOTSTRAP, Role.ADMIN, self._clock.wall(), None)
+        token, wanted = Token(BOOTSTRAP, Role.ADMIN, self._clock.wall(), None), tokens.hash_secret(secret)
         async with self._store.write() as tx:
-            await tx.replace_token(token, tokens.hash_secret(secret))
+            found = await tx.token_by_hash(wanted)
+            if found is None or (found[0].name, found[0].role, found[0].expire_time) != (
+                BOOTSTRAP,
+                Role.ADMIN,
+                None,
+            ):
+                await tx.replace_token(token, wanted)
 
 
 def read_bootstrap_secret(path: Path) -> str:
@@ -89,6 +141,10 @@ def read_bootstrap_secret(path: Path) -> str:
             f"{tokens.MAX_SECRET} characters"
         )
     return secret
+
+
+def _no_token() -> NotFound:
+    return NotFound("There is no token of this name.", reason="TOKEN_NOT_FOUND", field="name")
 
 
 def _invalid() -> Unauthenticated:

@@ -18,10 +18,12 @@ from services.registry.adapters.vault import AesGcmVault
 from services.registry.domain.account import ChatPolicy
 from services.registry.domain.importing import Item, Source, StringSource
 from services.registry.handlers.accounts import Accounts
+from services.registry.handlers.audit import Audit
 from services.registry.handlers.candidates import Candidates
 from services.registry.handlers.changes import AccountWatch, ChangeSignal
 from services.registry.handlers.generations import Generations
 from services.registry.handlers.imports import Imports
+from services.registry.handlers.keys import Keys
 from services.registry.handlers.observations import Observations
 from services.registry.handlers.sessions import Sessions
 from services.registry.handlers.tokens import Tokens
@@ -51,6 +53,8 @@ class Parts:
         self.observations = Observations(self.store, self.clock, signal)
         self.watch = AccountWatch(self.store, self.clock, signal)
         self.tokens = Tokens(self.store, self.clock)
+        self.keys = Keys(self.store, self.vault)
+        self.audit = Audit(self.store, self.clock, timedelta(days=90))
         self.sessions = Sessions(
             self.store,
             self.leases,
