@@ -1,8 +1,8 @@
 """The bare baseline: a loop that starts kurigram clients, so many at a time, and does nothing else.
 
 Run as a process of its own: `python -m benchmarks.bare_start HOST PORT KEY AT_ONCE < sessions`, one session
-string a line, then an empty one. Prints the seconds from the first start to the last client's answer, then
-holds the clients until its input ends.
+string a line, then an empty one. Prints a line when it is ready for them, the seconds from the first start to
+the last client's answer, then holds the clients until its input ends.
 """
 
 from __future__ import annotations
@@ -59,6 +59,7 @@ async def _main(host: str, port: int, at_once: int, sessions: list[str]) -> None
 
 if __name__ == "__main__":
     _trust(Path(sys.argv[3]).read_bytes())
+    print("ready", flush=True)
     lines = []
     while line := sys.stdin.readline().strip():
         lines.append(line)

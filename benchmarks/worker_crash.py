@@ -39,6 +39,7 @@ async def _bare(fleet: Fleet, sessions: Iterable[str]) -> float:
     assert process.stdin is not None
     assert process.stdout is not None
     process.stdin.write("".join(f"{text}\n" for text in sessions).encode() + b"\n")
+    assert await asyncio.wait_for(process.stdout.readline(), 30) == b"ready\n"
     seconds = float(await asyncio.wait_for(process.stdout.readline(), 120))
     process.stdin.close()
     await asyncio.wait_for(process.wait(), 60)
