@@ -1,6 +1,6 @@
 """A unary call with authentication, metrics and error mapping, beside bare grpc.aio; 16 in flight.
 
-`python -m benchmarks.rpc_call [--rounds 15] [--calls 1600]`. Two server processes (rpc_server.py) and this
+`python -m benchmarks.rpc_call [--rounds 60] [--calls 320]`. Two server processes (rpc_server.py) and this
 client, all on uvloop; both get the same calls, in turn.
 """
 
@@ -86,8 +86,8 @@ async def _main(calls: int, rounds: int) -> None:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=15)
-    parser.add_argument("--calls", type=int, default=1600)
+    parser.add_argument("--rounds", type=int, default=60)
+    parser.add_argument("--calls", type=int, default=320)
     options = parser.parse_args()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(_main(options.calls, options.rounds))

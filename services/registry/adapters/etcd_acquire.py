@@ -3,7 +3,7 @@
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -27,6 +27,7 @@ from services.registry.domain.leasing import (
     store_ttl,
 )
 
+_NOTHING_SEEN = StoreView(0, None, 0)
 _LAST_SECOND = timedelta(milliseconds=200)
 
 
@@ -50,6 +51,7 @@ class Acquisition:
         self._request_id = request_id
         self._epoch = epoch
         self._lease_value = layout.lease_value(owner, epoch.generation)
+        self._values = layout.NewSessions(owner, request_id, epoch.generation)
         self._made: dict[int, timedelta] = {}
         self._earlier: dict[int, timedelta] = {}
         self._recorded: set[int] = set()
@@ -59,12 +61,13 @@ class Acquisition:
     async def run(self, wants: Sequence[Want], held: tuple[HeldLease, ...]) -> AcquireAnswer:
         """Raises OtherEpochError and Unavailable."""
         slots = await self._slots(wants, held)
-        outcomes: list[Outcome] = []
-        view = StoreView(0, None, 0)
-        for start in range(0, len(wants), OPS):
-            chunk = list(zip(wants[start : start + OPS], slots[start : start + OPS], strict=True))
-            view, found = await self._chunk(chunk, view)
-            outcomes += found
+        chunks = [
+            list(zip(wants[start : start + OPS], slots[start : start + OPS], strict=True))
+            for start in range(0, len(wants), OPS)
+        ]
+        answers = await self._all([self._chunk(chunk, self._records_for(chunk)) for chunk in chunks])
+        view = max((view for view, _ in answers), key=lambda view: view.mark, default=_NOTHING_SEEN)
+        outcomes = [outcome for _, found in answers for outcome in found]
         for lease in held:
             self._earlier.pop(lease.lease_id, None)
         outcomes = await self._refresh(outcomes)
@@ -95,30 +98,44 @@ class Acquisition:
                 slots[index] = lease_id
         return slots
 
+    async def _all(
+        self, chunks: Sequence[Awaitable[tuple[StoreView, list[Outcome]]]]
+    ) -> list[tuple[StoreView, list[Outcome]]]:
+        """All at once, so that one is made while etcd works on another. Nothing is left under way when one
+        fails."""
+        answers = await asyncio.gather(*chunks, return_exceptions=True)
+        failures = [answer for answer in answers if isinstance(answer, BaseException)]
+        if failures:
+            raise failures[0]
+        return [answer for answer in answers if not isinstance(answer, BaseException)]
+
+    def _records_for(self, chunk: list[tuple[Want, int]]) -> list[tuple[int, bytes]]:
+        """The records of the leases made in this call that no earlier chunk brings."""
+        fresh = {i for _, i in chunk if i in self._made} - self._recorded
+        self._recorded |= fresh
+        return [(lease_id, self._lease_value) for lease_id in sorted(fresh)]
+
     async def _chunk(
-        self, chunk: list[tuple[Want, int]], before: StoreView
+        self, chunk: list[tuple[Want, int]], records: list[tuple[int, bytes]]
     ) -> tuple[StoreView, list[Outcome]]:
         """One transaction, perhaps shared with other calls."""
-        fresh = {i for _, i in chunk if i in self._made and i not in self._recorded}
-        attempts = [self._attempt(want, lease_id, fresh) for want, lease_id in chunk]
-        records = [(lease_id, self._lease_value) for lease_id in sorted(fresh)]
+        attempts = [self._attempt(want, lease_id) for want, lease_id in chunk]
         try:
             view, tried = await self._groups.submit(Batch(self._epoch, attempts, records))
-        except (
-            LeaseNotFoundError
-        ):  # a lease made just now is gone already: the store was lost, or took very long
-            return before, [LeaseGone(lease_id) for _, lease_id in chunk]
-        self._recorded |= fresh
+        except LeaseNotFoundError:
+            # A lease made just now is gone already: the store was lost, or took very long.
+            return _NOTHING_SEEN, [LeaseGone(lease_id) for _, lease_id in chunk]
         token = Token(self._epoch.generation, view.mark)
         outcomes = [
             await self._outcome(one, lease_id, token) for one, (_, lease_id) in zip(tried, chunk, strict=True)
         ]
         return view, outcomes
 
-    def _attempt(self, want: Want, lease_id: int, fresh: set[int]) -> Attempt:
-        value = layout.new_session(want, self._owner, self._request_id, self._epoch.generation)
-        owned = None if lease_id in fresh else self._lease_value
-        return Attempt(layout.session_key(want.auth_key_id), value.encode(), lease_id, owned)
+    def _attempt(self, want: Want, lease_id: int) -> Attempt:
+        """A lease that this call made is its worker's; that it still exists, the put itself demands."""
+        owned = None if lease_id in self._made else self._lease_value
+        value = self._values.of(want.account_id, want.settle)
+        return Attempt(layout.session_key(want.auth_key_id), value, lease_id, owned)
 
     async def _outcome(self, tried: Tried, lease_id: int, token: Token) -> Outcome:
         if tried.granted:

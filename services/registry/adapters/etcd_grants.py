@@ -140,7 +140,7 @@ class GrantGroups:
     async def _transact(self, batches: list[Batch]) -> None:
         generation = batches[0].epoch.generation
         high_water = max(batch.epoch.high_water for batch in batches)
-        attempts = [_operation(attempt) for batch in batches for attempt in batch.attempts]
+        attempts = [attempt for batch in batches for attempt in batch.attempts]
         records = [layout.put(layout.lease_key(i), v, i) for batch in batches for i, v in batch.records]
         request = rpc_pb2.TxnRequest(
             compare=[
@@ -148,9 +148,11 @@ class GrantGroups:
                 layout.is_not_older(layout.MARK, high_water),
                 layout.is_absent(layout.OPENING),
             ],
-            success=[*attempts, *records, layout.put(layout.MARK, b"")],
             failure=[layout.read(key) for key in VIEW_KEYS],
         )
+        for attempt in attempts:
+            _add_operation(request, attempt)
+        request.success.extend([*records, layout.put(layout.MARK, b"")])
         answer = await self._client.txn(request)
         if not answer.succeeded:
             _fail(batches, OtherEpochError(view_of(answer)))
@@ -170,12 +172,16 @@ def view_of(answer: Any) -> StoreView:
     return StoreView(answer.header.cluster_id, number, mark[0].mod_revision if mark else 0, bool(opening))
 
 
-def _operation(attempt: Attempt) -> Any:
-    compare = [layout.is_absent(attempt.key)]
+def _add_operation(request: Any, attempt: Attempt) -> None:
+    """Writes the attempt into the request where it stands: protobuf copies what is put together from parts,
+    once for each level."""
+    txn = request.success.add().request_txn
+    txn.compare.append(layout.is_absent(attempt.key))
     if attempt.owned is not None:
-        compare.append(layout.is_value(layout.lease_key(attempt.lease_id), attempt.owned))
-    put = layout.put(attempt.key, attempt.value, attempt.lease_id)
-    return layout.nested(compare, [put], [layout.read(attempt.key)])
+        txn.compare.append(layout.is_value(layout.lease_key(attempt.lease_id), attempt.owned))
+    put = txn.success.add().request_put
+    put.key, put.value, put.lease = attempt.key, attempt.value, attempt.lease_id
+    txn.failure.add().request_range.key = attempt.key
 
 
 def _tried(inner: Any) -> Tried:

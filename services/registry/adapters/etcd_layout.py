@@ -7,12 +7,12 @@ JSON with sorted keys, so that equal content is equal bytes and can be compared 
 """
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
 
 from services.registry.adapters.etcd_client import rpc_pb2
-from services.registry.domain.leasing import Owner, Want
+from services.registry.domain.leasing import Owner
 
 PREFIX = "/tgfleet/"
 MIRROR = f"{PREFIX}generation".encode()
@@ -45,18 +45,24 @@ class SessionValue:
         return _json({name: getattr(self, name) for name in self.__slots__})
 
 
-def new_session(want: Want, owner: Owner, request_id: str, generation: int) -> SessionValue:
-    """The value of a session that is being granted."""
-    settle_ms = round(want.settle.total_seconds() * 1000)
-    return SessionValue(
-        want.account_id,
-        owner.worker_id,
-        owner.incarnation,
-        request_id,
-        generation,
-        settle_ms,
-        settling=False,
-    )
+class NewSessions:
+    """Values of sessions that are granted in one call: equal to `SessionValue(...).encode()`, made from what
+    the call has in common, as a call may grant a thousand."""
+
+    def __init__(self, owner: Owner, request_id: str, generation: int) -> None:
+        self._common = SessionValue(
+            "", owner.worker_id, owner.incarnation, request_id, generation, 0, settling=False
+        )
+        self._tails: dict[timedelta, bytes] = {}
+
+    def of(self, account_id: str, settle: timedelta) -> bytes:
+        """The value of one."""
+        tail = self._tails.get(settle)
+        if tail is None:
+            settle_ms = round(settle.total_seconds() * 1000)
+            whole = replace(self._common, settle_ms=settle_ms).encode()
+            tail = self._tails[settle] = whole.removeprefix(b'{"account_id":""')
+        return b'{"account_id":' + json.dumps(account_id).encode() + tail
 
 
 def decode_session(data: bytes) -> SessionValue:
