@@ -52,7 +52,8 @@ async def call(channel: grpc.aio.Channel, method: MethodDescriptor, request: Any
     answer = GetMessageClass(method.output_type)
     asked = GetMessageClass(method.input_type)() if request is None else request
     path = f"/{method.containing_service.full_name}/{method.name}"
-    kind = f"{'stream' if method.client_streaming else 'unary'}_{'stream' if method.server_streaming else 'unary'}"
+    sides = (method.client_streaming, method.server_streaming)
+    kind = "_".join("stream" if streams else "unary" for streams in sides)
     stub = getattr(channel, kind)(path, type(asked).SerializeToString, answer.FromString)
     made = stub(_one(asked) if method.client_streaming else asked, timeout=10)
     try:

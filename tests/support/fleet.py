@@ -1,7 +1,8 @@
 """A whole fleet of real processes for end-to-end tests and chaos: each can be killed, frozen, restarted.
 
-Shares no code with services.standalone or services.admin: it starts `python -m services.<name>` with settings
-in the environment, as Kubernetes would, and speaks the public gRPC interface. Everything listens on loopback.
+Shares no code with services.standalone or services.admin (but for certificates): it starts `python -m
+services.<name>` with settings in the environment, as Kubernetes would, and speaks the public gRPC interface.
+Everything listens on loopback.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from typing import Any, Self
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from tests.support.certificates import Authority, Paths
 from tests.support.proxy import CuttableLink
 from tgfleet.gateway.v1 import (
     account_pb2,
@@ -70,6 +72,12 @@ class Service:
     log: Path
     process: subprocess.Popen[bytes] | None = None
     exits: list[int] = field(default_factory=list)
+    health_port: int = 0
+
+    @property
+    def probe(self) -> int:
+        """The port that answers health in clear: one of its own with mTLS."""
+        return self.health_port or self.port
 
     def start(self) -> None:
         """Start it, with its output appended to its log."""
@@ -116,7 +124,7 @@ class Service:
     async def serving(self, within: float = 30) -> None:
         """Wait until its health service says SERVING."""
         deadline = time.monotonic() + within
-        while not await health_is(self.port, health_pb2.HealthCheckResponse.SERVING):
+        while not await health_is(self.probe, health_pb2.HealthCheckResponse.SERVING):
             assert self.alive(), f"{self.name} ended:\n{self.tail()}"
             assert time.monotonic() < deadline, f"{self.name} is not serving after {within} s:\n{self.tail()}"
             await asyncio.sleep(0.05)
@@ -155,7 +163,9 @@ class Fleet:
         settle: str = "1s",
         capacity: int = 500,
         settings: Mapping[str, str] | None = None,
+        tls: bool = False,
     ) -> None:
+        """With `tls` the services speak mTLS and the gateway TLS, with certificates of `authority`."""
         assert registries == 1, "SQLite allows one registry; more need PostgreSQL"
         self.directory = directory
         self.services: dict[str, Service] = {}
@@ -165,6 +175,8 @@ class Fleet:
         self.etcd_names = [f"etcd-{n}" for n in range(1, etcds + 1)] if etcds > 1 else ["etcd"]
         self._ttl, self._settle, self._capacity = ttl, settle, capacity
         self._settings = dict(settings or {})
+        self.authority = Authority(directory / "ca") if tls else None
+        self.identities: dict[str, Paths] = {}
         self.admin_token = "tgf_" + secrets.token_hex(24)
         self.ports: dict[str, int] = {}
         self.metrics_ports: dict[str, int] = {}
@@ -228,16 +240,31 @@ class Fleet:
             f"TGFLEET_{kind}_LISTEN": f"127.0.0.1:{self.ports[name]}",
             "TGFLEET_METRICS_LISTEN": f"127.0.0.1:{self.metrics_ports[name]}",
         }
-        env = {**self._common(), **own, **extra}
+        health_port, secured = self._secured(name, module)
+        env = {**self._common(), **own, **secured, **extra}
         service = Service(
             name,
             [sys.executable, "-m", f"services.{module}"],
             env,
             self.ports[name],
             self.directory / f"{name}.log",
+            health_port=health_port,
         )
         self.services[name] = service
         return service
+
+    def _secured(self, name: str, module: str) -> tuple[int, dict[str, str]]:
+        """The port for health and the settings for TLS; none without it and for the test data centre."""
+        if self.authority is None or module == "testdc":
+            return 0, {}
+        paths = self.identities[name] = self.authority.issue(module, name)
+        public = {
+            "TGFLEET_GATEWAY_TLS_CERT_FILE": str(paths.certificate),
+            "TGFLEET_GATEWAY_TLS_KEY_FILE": str(paths.key),
+        }
+        port = free_port()
+        health = {"TGFLEET_HEALTH_LISTEN": f"127.0.0.1:{port}"}
+        return port, {**paths.environment, **health, **(public if module == "gateway" else {})}
 
     async def _start_all(self) -> None:
         await self.start_etcd()
@@ -344,7 +371,7 @@ class Fleet:
                 if (
                     name.startswith("scheduler-")
                     and service.alive()
-                    and await health_is(service.port, health_pb2.HealthCheckResponse.SERVING)
+                    and await health_is(service.probe, health_pb2.HealthCheckResponse.SERVING)
                 ):
                     return service
             await asyncio.sleep(0.05)
@@ -370,7 +397,13 @@ class Fleet:
     @contextlib.asynccontextmanager
     async def client(self, gateway: int = 1, token: str | None = None) -> AsyncIterator[Client]:
         """A client of one gateway, with the admin's token unless another is given."""
-        async with grpc.aio.insecure_channel(f"127.0.0.1:{self.ports[f'gateway-{gateway}']}") as channel:
+        address = f"127.0.0.1:{self.ports[f'gateway-{gateway}']}"
+        if self.authority is None:
+            opened = grpc.aio.insecure_channel(address)
+        else:
+            trusted = grpc.ssl_channel_credentials(self.authority.ca.read_bytes())
+            opened = grpc.aio.secure_channel(address, trusted)
+        async with opened as channel:
             yield Client(channel, self.admin_token if token is None else token)
 
     @contextlib.asynccontextmanager
