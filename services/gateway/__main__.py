@@ -7,10 +7,18 @@ import grpc
 from services.gateway.adapters.reachability import watch_reachability
 from services.gateway.adapters.registry import GrpcRegistry
 from services.gateway.adapters.scheduler import GrpcScheduler
+from services.gateway.audit_interceptor import AuditInterceptor
 from services.gateway.domain.forms import MAX_REQUEST_BYTES
+from services.gateway.handlers.audit import AuditTrail
 from services.gateway.handlers.authentication import Authenticator
 from services.gateway.interceptor import AuthenticationInterceptor
-from services.gateway.servicer import AccountServicer, FleetServicer, TokenServicer
+from services.gateway.servicer import (
+    AccountServicer,
+    AuditServicer,
+    FleetServicer,
+    KeyServicer,
+    TokenServicer,
+)
 from services.gateway.settings import Settings
 from services.runtime.channels import open_channel
 from services.runtime.clock import SystemClock
@@ -19,7 +27,9 @@ from services.runtime.process import Lifecycle, run
 from services.runtime.server import ServiceServer
 from services.runtime.tls import CertificateFiles, Certificates, server_credentials
 from tgfleet.gateway.v1.account_pb2_grpc import add_AccountServiceServicer_to_server
+from tgfleet.gateway.v1.audit_pb2_grpc import add_AuditServiceServicer_to_server
 from tgfleet.gateway.v1.fleet_pb2_grpc import add_FleetServiceServicer_to_server
+from tgfleet.gateway.v1.key_pb2_grpc import add_KeyServiceServicer_to_server
 from tgfleet.gateway.v1.token_pb2_grpc import add_TokenServiceServicer_to_server
 
 _log = get_logger("gateway")
@@ -44,12 +54,13 @@ async def build(settings: Settings, life: Lifecycle) -> ServiceServer:
     )
     registry, scheduler = GrpcRegistry(registry_channel), GrpcScheduler(scheduler_channel)
     authenticator = Authenticator(registry, SystemClock())
+    trail = AuditTrail(registry, SystemClock())
     server = ServiceServer(
         "gateway",
         settings.listen,
         life,
         reflection_enabled=settings.reflection,
-        interceptors=(AuthenticationInterceptor(authenticator),),
+        interceptors=(AuditInterceptor(trail, SystemClock()), AuthenticationInterceptor(authenticator)),
         credentials=credentials,
         options=(("grpc.max_receive_message_length", MAX_REQUEST_BYTES + _SLACK_BYTES),),
     )
@@ -59,13 +70,17 @@ async def build(settings: Settings, life: Lifecycle) -> ServiceServer:
     )
     server.add(add_AccountServiceServicer_to_server, AccountServicer(registry))
     server.add(add_TokenServiceServicer_to_server, TokenServicer(registry))
+    server.add(add_KeyServiceServicer_to_server, KeyServicer(registry))
+    server.add(add_AuditServiceServicer_to_server, AuditServicer(registry))
 
     async def report(reachable: bool) -> None:  # noqa: FBT001 - the watcher's only fact
         await server.set_serving(serving=reachable)
 
     await server.set_serving(serving=False)  # until a registry is reached
     life.tasks.spawn(watch_reachability(registry_channel, report), name="registry reachability")
+    life.tasks.spawn(trail.run(), name="audit trail")
     life.on_stop(life.tasks.close, name="background tasks")
+    life.on_stop(trail.close, name="audit trail")
     life.on_stop(scheduler_channel.close, name="scheduler channel")
     life.on_stop(registry_channel.close, name="registry channel")
     return server

@@ -12,7 +12,7 @@ from google.protobuf.message import Message
 from services.gateway.domain import forms
 from services.gateway.domain.forms import BadForm
 from services.runtime.errors import InvalidArgument
-from tgfleet.gateway.v1 import account_pb2, fleet_pb2, token_pb2
+from tgfleet.gateway.v1 import account_pb2, audit_pb2, fleet_pb2, key_pb2, token_pb2
 
 MAX_IMPORT_ITEMS = 1000
 _MAX_PRIORITY = 1000
@@ -61,7 +61,9 @@ def _accounts_page(request: account_pb2.ListAccountsRequest) -> None:
     forms.check_page(request.page_size, request.page_token, _PAGE)
 
 
-def _page(request: fleet_pb2.ListWorkersRequest | token_pb2.ListTokensRequest) -> None:
+def _page(
+    request: fleet_pb2.ListWorkersRequest | token_pb2.ListTokensRequest | audit_pb2.ListAuditEntriesRequest,
+) -> None:
     forms.check_page(request.page_size, request.page_token, _PAGE)
 
 
@@ -70,7 +72,9 @@ def _drain(request: fleet_pb2.DrainWorkerRequest) -> None:
     forms.check_duration("timeout", request.timeout.seconds, request.timeout.nanos)
 
 
-def _nothing(_request: fleet_pb2.ResumeStartsRequest) -> None:
+def _nothing(
+    _request: fleet_pb2.ResumeStartsRequest | key_pb2.ListKeysRequest | key_pb2.RotateKeysRequest,
+) -> None:
     """An empty message cannot be wrong."""
 
 
@@ -127,6 +131,11 @@ def _create_token(request: token_pb2.CreateTokenRequest) -> None:
         forms.check_timestamp("expire_time", request.expire_time.seconds, request.expire_time.nanos)
 
 
+def _update_token(request: token_pb2.UpdateTokenRequest) -> None:
+    forms.check_reference("name", request.name)
+    forms.check_enum("role", request.role, _ROLES)
+
+
 def _revoke_token(request: token_pb2.RevokeTokenRequest) -> None:
     forms.check_reference("name", request.name)
 
@@ -165,5 +174,9 @@ _CHECKS: Mapping[type[Message], Callable[[Any], None]] = {
     account_pb2.ResetFloodWaitsRequest: _account,
     token_pb2.CreateTokenRequest: _create_token,
     token_pb2.ListTokensRequest: _page,
+    token_pb2.UpdateTokenRequest: _update_token,
     token_pb2.RevokeTokenRequest: _revoke_token,
+    key_pb2.ListKeysRequest: _nothing,
+    key_pb2.RotateKeysRequest: _nothing,
+    audit_pb2.ListAuditEntriesRequest: _page,
 }

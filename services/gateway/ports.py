@@ -10,7 +10,15 @@ from enum import Enum
 from typing import Protocol
 
 from services.gateway.domain.credentials import Caller, Refusal
-from tgfleet.gateway.v1 import account_pb2, event_pb2, fleet_pb2, result_pb2, token_pb2
+from tgfleet.gateway.v1 import (
+    account_pb2,
+    audit_pb2,
+    event_pb2,
+    fleet_pb2,
+    key_pb2,
+    result_pb2,
+    token_pb2,
+)
 
 
 class FleetCallKind(Enum):
@@ -136,4 +144,32 @@ class TokenRegistry(Protocol):
         self, request: token_pb2.ListTokensRequest, within: float
     ) -> token_pb2.ListTokensResponse: ...
 
+    async def update_token(
+        self, request: token_pb2.UpdateTokenRequest, within: float
+    ) -> token_pb2.UpdateTokenResponse: ...
+
     async def revoke_token(self, request: token_pb2.RevokeTokenRequest, within: float) -> None: ...
+
+
+class KeyRegistry(Protocol):
+    """Knows the master keys. Every method is the public RPC of the same name, within `within` seconds."""
+
+    async def list_keys(self, within: float) -> key_pb2.ListKeysResponse: ...
+
+    def rotate_keys(self, within: float | None) -> AsyncGenerator[key_pb2.RotateKeysResponse, None]:
+        """The progress, the last message with `done`. Closing the generator ends the rotation."""
+        ...
+
+
+class AuditRegistry(Protocol):
+    """Keeps the audit trail."""
+
+    async def list_audit(
+        self, request: audit_pb2.ListAuditEntriesRequest, within: float
+    ) -> audit_pb2.ListAuditEntriesResponse:
+        """As AuditService.ListAuditEntries."""
+        ...
+
+    async def record_audit(self, entries: Sequence[audit_pb2.AuditEntry], within: float) -> None:
+        """Puts entries on disk, each once however often it is sent."""
+        ...

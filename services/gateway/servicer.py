@@ -1,4 +1,4 @@
-"""The three public services: the form is checked, then a use case or the owner's port does the work. Nothing
+"""The public services: the form is checked, then a use case or the owner's port does the work. Nothing
 else."""
 
 import asyncio
@@ -14,13 +14,25 @@ from services.gateway.domain.fleet_call import seconds_for_call
 from services.gateway.handlers.authentication import Authenticator, current_session
 from services.gateway.handlers.events import guarded, watch_events, without_texts
 from services.gateway.handlers.fleet_calls import FleetCallRun
-from services.gateway.ports import AccountRegistry, FleetCall, FleetCallKind, FleetScheduler, TokenRegistry
+from services.gateway.ports import (
+    AccountRegistry,
+    AuditRegistry,
+    FleetCall,
+    FleetCallKind,
+    FleetScheduler,
+    KeyRegistry,
+    TokenRegistry,
+)
 from services.runtime.request_id import new_request_id
 from tgfleet.gateway.v1 import (
     account_pb2,
     account_pb2_grpc,
+    audit_pb2,
+    audit_pb2_grpc,
     fleet_pb2,
     fleet_pb2_grpc,
+    key_pb2,
+    key_pb2_grpc,
     token_pb2,
     token_pb2_grpc,
 )
@@ -227,12 +239,50 @@ class TokenServicer(token_pb2_grpc.TokenServiceServicer):
         check(request)
         return await self._tokens.list_tokens(request, _seconds(context))
 
+    async def UpdateToken(
+        self, request: token_pb2.UpdateTokenRequest, context: Context
+    ) -> token_pb2.UpdateTokenResponse:
+        check(request)
+        return await self._tokens.update_token(request, _seconds(context))
+
     async def RevokeToken(
         self, request: token_pb2.RevokeTokenRequest, context: Context
     ) -> token_pb2.RevokeTokenResponse:
         check(request)
         await self._tokens.revoke_token(request, _seconds(context))
         return token_pb2.RevokeTokenResponse()
+
+
+class KeyServicer(key_pb2_grpc.KeyServiceServicer):
+    """tgfleet.gateway.v1.KeyService."""
+
+    def __init__(self, keys: KeyRegistry) -> None:
+        self._keys = keys
+
+    async def ListKeys(self, request: key_pb2.ListKeysRequest, context: Context) -> key_pb2.ListKeysResponse:
+        check(request)
+        return await self._keys.list_keys(_seconds(context))
+
+    async def RotateKeys(
+        self, request: key_pb2.RotateKeysRequest, context: Context
+    ) -> AsyncGenerator[key_pb2.RotateKeysResponse, None]:
+        check(request)
+        async with aclosing(self._keys.rotate_keys(context.time_remaining())) as steps:
+            async for progress in steps:
+                yield progress
+
+
+class AuditServicer(audit_pb2_grpc.AuditServiceServicer):
+    """tgfleet.gateway.v1.AuditService."""
+
+    def __init__(self, audit: AuditRegistry) -> None:
+        self._audit = audit
+
+    async def ListAuditEntries(
+        self, request: audit_pb2.ListAuditEntriesRequest, context: Context
+    ) -> audit_pb2.ListAuditEntriesResponse:
+        check(request)
+        return await self._audit.list_audit(request, _seconds(context))
 
 
 def _call(kind: FleetCallKind, request: Any, wait_for: timedelta = timedelta(0)) -> FleetCall:

@@ -1,16 +1,16 @@
 """The registry, reached over gRPC: accounts, tokens, and whose a bearer token is."""
 
 import asyncio
-from collections.abc import Collection, Mapping
+from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
 from datetime import UTC
 
 import grpc
 
 from services.gateway.domain.credentials import TOKEN_EXPIRED, TOKEN_INVALID, Caller, Refusal
 from services.gateway.domain.roles import Role
-from services.runtime.calls import unary
+from services.runtime.calls import open_call, unary
 from services.runtime.errors import NotFound, TgfleetError, Unauthenticated, Unavailable
-from tgfleet.gateway.v1 import account_pb2, token_pb2
+from tgfleet.gateway.v1 import account_pb2, audit_pb2, key_pb2, token_pb2
 from tgfleet.registry.v1 import registry_pb2, registry_pb2_grpc
 
 VERIFY_TIMEOUT = 3.0
@@ -97,6 +97,31 @@ class GrpcRegistry:
     ) -> token_pb2.ListTokensResponse:
         inner = registry_pb2.ListTokensRequest(request=request)
         return (await unary(self._stub.ListTokens, inner, timeout=within)).response
+
+    async def update_token(
+        self, request: token_pb2.UpdateTokenRequest, within: float
+    ) -> token_pb2.UpdateTokenResponse:
+        inner = registry_pb2.UpdateTokenRequest(request=request)
+        return (await unary(self._stub.UpdateToken, inner, timeout=within)).response
+
+    async def list_keys(self, within: float) -> key_pb2.ListKeysResponse:
+        return (await unary(self._stub.ListKeys, registry_pb2.ListKeysRequest(), timeout=within)).response
+
+    async def rotate_keys(self, within: float | None) -> AsyncGenerator[key_pb2.RotateKeysResponse, None]:
+        inner = registry_pb2.RotateKeysRequest()
+        async with open_call(self._stub.RotateKeys, inner, timeout=within) as messages:
+            async for message in messages:
+                yield message.response
+
+    async def list_audit(
+        self, request: audit_pb2.ListAuditEntriesRequest, within: float
+    ) -> audit_pb2.ListAuditEntriesResponse:
+        inner = registry_pb2.ListAuditEntriesRequest(request=request)
+        return (await unary(self._stub.ListAuditEntries, inner, timeout=within)).response
+
+    async def record_audit(self, entries: Sequence[audit_pb2.AuditEntry], within: float) -> None:
+        inner = registry_pb2.RecordAuditRequest(entries=entries)
+        await unary(self._stub.RecordAudit, inner, timeout=within)
 
     async def revoke_token(self, request: token_pb2.RevokeTokenRequest, within: float) -> None:
         await unary(self._stub.RevokeToken, registry_pb2.RevokeTokenRequest(request=request), timeout=within)

@@ -18,6 +18,23 @@ OPEN_PREFIXES = ("/grpc.health.v1.Health/", "/grpc.reflection.")
 """Methods that need no token: they tell nothing of the fleet. Reflection is only there where the setting
 allows it."""
 
+_PACKAGE = "/tgfleet.gateway.v1."
+
+_READ_ONLY = frozenset(
+    {
+        "FleetService.GetFleetStatus",
+        "FleetService.ListWorkers",
+        "FleetService.WatchEvents",
+        "AccountService.ListAccounts",
+        "AccountService.GetAccount",
+        "TokenService.ListTokens",
+        "KeyService.ListKeys",
+        "AuditService.ListAuditEntries",
+    }
+)
+"""RPCs that change nothing. Every other one of ours leaves an entry in the audit trail, so that a new RPC is
+audited unless somebody says here that it only reads."""
+
 _TABLE: Mapping[str, Mapping[str, Role]] = {
     "FleetService": {
         "StartAll": Role.OPERATOR,
@@ -43,13 +60,16 @@ _TABLE: Mapping[str, Mapping[str, Role]] = {
     "TokenService": {
         "CreateToken": Role.ADMIN,
         "ListTokens": Role.ADMIN,
+        "UpdateToken": Role.ADMIN,
         "RevokeToken": Role.ADMIN,
     },
+    "KeyService": {"ListKeys": Role.ADMIN, "RotateKeys": Role.ADMIN},
+    "AuditService": {"ListAuditEntries": Role.ADMIN},
 }
 
 REQUIRED_ROLES: Mapping[str, Role] = MappingProxyType(
     {
-        f"/tgfleet.gateway.v1.{service}/{method}": role
+        f"{_PACKAGE}{service}/{method}": role
         for service, methods in _TABLE.items()
         for method, role in methods.items()
     }
@@ -60,3 +80,10 @@ REQUIRED_ROLES: Mapping[str, Role] = MappingProxyType(
 def is_open(method: str) -> bool:
     """Whether a full method name may be called without a token."""
     return method.startswith(OPEN_PREFIXES)
+
+
+def audited_as(method: str) -> str | None:
+    """What the audit trail calls a full method name (`FleetService.StartAll`); None when a call of it leaves
+    no entry. Methods that do not exist change nothing."""
+    name = method.removeprefix(_PACKAGE).replace("/", ".")
+    return name if method in REQUIRED_ROLES and name not in _READ_ONLY else None

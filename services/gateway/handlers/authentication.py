@@ -60,6 +60,7 @@ class Authenticator:
         if isinstance(secret, Refusal):
             raise _unauthenticated(secret)
         session = Session(await self._caller(secret), Secret(secret))
+        current_session.set(session)  # also when the role is too low: the audit trail names the caller
         _check_role(session.caller, method)
         return session
 

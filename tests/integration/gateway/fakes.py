@@ -15,7 +15,15 @@ from services.runtime.addresses import HostPort
 from services.runtime.errors import NotFound, TgfleetError, Unauthenticated
 from services.runtime.process import Lifecycle, RuntimeSettings
 from services.runtime.server import ServiceServer
-from tgfleet.gateway.v1 import account_pb2, event_pb2, fleet_pb2, result_pb2, token_pb2
+from tgfleet.gateway.v1 import (
+    account_pb2,
+    audit_pb2,
+    event_pb2,
+    fleet_pb2,
+    key_pb2,
+    result_pb2,
+    token_pb2,
+)
 from tgfleet.registry.v1 import registry_pb2, registry_pb2_grpc
 from tgfleet.scheduler.v1 import scheduler_pb2, scheduler_pb2_grpc
 
@@ -37,6 +45,8 @@ class FakeRegistry(registry_pb2_grpc.RegistryServiceServicer):
         self.asked: list[tuple[str, Any]] = []
         self.fail: TgfleetError | None = None
         self.verified = 0
+        self.audit: dict[str, audit_pb2.AuditEntry] = {}
+        self.audit_fails: TgfleetError | None = None
 
     async def VerifyToken(self, request: Any, context: Any) -> Any:
         self.verified += 1
@@ -117,6 +127,37 @@ class FakeRegistry(registry_pb2_grpc.RegistryServiceServicer):
     async def ListTokens(self, request: Any, context: Any) -> Any:
         self._answer("ListTokens", request)
         return registry_pb2.ListTokensResponse(response=token_pb2.ListTokensResponse())
+
+    async def UpdateToken(self, request: Any, context: Any) -> Any:
+        self._answer("UpdateToken", request)
+        token = token_pb2.ApiToken(name=request.request.name, role=request.request.role)
+        return registry_pb2.UpdateTokenResponse(response=token_pb2.UpdateTokenResponse(token=token))
+
+    async def ListKeys(self, request: Any, context: Any) -> Any:
+        self._answer("ListKeys", request)
+        key = key_pb2.MasterKey(key_id="k1", active=True, present=True, secrets=3)
+        return registry_pb2.ListKeysResponse(response=key_pb2.ListKeysResponse(keys=[key]))
+
+    async def RotateKeys(self, request: Any, context: Any) -> AsyncIterator[Any]:
+        self._answer("RotateKeys", request)
+        for step in (
+            key_pb2.RotateKeysResponse(key_id="k2", resealed=2, remaining=1),
+            key_pb2.RotateKeysResponse(key_id="k2", resealed=3, done=True),
+        ):
+            yield registry_pb2.RotateKeysResponse(response=step)
+
+    async def RecordAudit(self, request: Any, context: Any) -> Any:
+        if self.audit_fails is not None:
+            raise self.audit_fails
+        for entry in request.entries:
+            self.audit.setdefault(entry.entry_id, entry)
+        return registry_pb2.RecordAuditResponse()
+
+    async def ListAuditEntries(self, request: Any, context: Any) -> Any:
+        self._answer("ListAuditEntries", request)
+        return registry_pb2.ListAuditEntriesResponse(
+            response=audit_pb2.ListAuditEntriesResponse(entries=self.audit.values())
+        )
 
     async def RevokeToken(self, request: Any, context: Any) -> Any:
         self._answer("RevokeToken", request)
