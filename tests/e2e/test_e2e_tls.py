@@ -1,4 +1,4 @@
-"""A whole fleet on mTLS: it works, its certificates change under load, what was withdrawn is worth nothing."""
+"""A fleet on mTLS: it works, its certificates change under load, and what was withdrawn is worth nothing."""
 
 from __future__ import annotations
 
