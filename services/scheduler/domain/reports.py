@@ -86,6 +86,10 @@ def _in_between(fleet: Fleet, entry: Entry, worker: Worker, report: Report, *, h
         if entry.active:
             _note_leaving(fleet, worker, report)
             entry.move(Phase.STOPPING)
+    elif hello and entry.phase is Phase.STARTING:
+        # What was sent down older streams has arrived by now or never will, so this start is the one whose end
+        # counts.
+        entry.command_id = report.command_id
     elif entry.phase is Phase.STOPPING:
         if hello:
             fleet.outbox.stop(worker, entry.account_id)  # the command may have been lost with the old stream
@@ -108,10 +112,12 @@ def _note_leaving(fleet: Fleet, worker: Worker, report: Report) -> None:
 def _ended(fleet: Fleet, entry: Entry, worker: Worker, report: Report) -> None:
     if entry.phase is Phase.QUEUED:
         return  # an end before the start that is about to be sent
-    if entry.phase is Phase.STARTING and report.command_id != entry.command_id:
-        return  # an earlier start's end
-    if entry.active and 0.0 < report.state_time < entry.state_time:
-        return  # told again on a new stream, of an earlier life of the session (both by the worker's clock)
+    if entry.phase is Phase.STARTING and not entry.adopted and report.command_id != entry.command_id:
+        return  # an earlier start's end; of a start found there, every end that follows is its own
+    if entry.active and report.token != entry.token and 0.0 < report.state_time < entry.state_time:
+        # Told again on a new stream, of an earlier life of the session (both times by the worker's clock). The
+        # end of the present grant counts whatever that clock says: it may have been set back meanwhile.
+        return
     entry.token = report.token or entry.token
     if entry.phase is Phase.STOPPING:
         fleet.publish(entry, SessionState.STOPPED, None, worker.worker_id)
