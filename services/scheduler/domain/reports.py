@@ -87,7 +87,7 @@ def _in_between(fleet: Fleet, entry: Entry, worker: Worker, report: Report, *, h
             _note_leaving(fleet, worker, report)
             entry.move(Phase.STOPPING)
     elif hello and entry.phase is Phase.STARTING:
-        # What was sent down older streams has arrived by now or never will, so this start is the one whose end
+        # What was sent down older streams has arrived by now or never will, so it is this start whose end
         # counts.
         entry.command_id = report.command_id
     elif entry.phase is Phase.STOPPING:
@@ -115,8 +115,8 @@ def _ended(fleet: Fleet, entry: Entry, worker: Worker, report: Report) -> None:
     if entry.phase is Phase.STARTING and not entry.adopted and report.command_id != entry.command_id:
         return  # an earlier start's end; of a start found there, every end that follows is its own
     if entry.active and report.token != entry.token and 0.0 < report.state_time < entry.state_time:
-        # Told again on a new stream, of an earlier life of the session (both times by the worker's clock). The
-        # end of the present grant counts whatever that clock says: it may have been set back meanwhile.
+        # Told again on a new stream, of an earlier life of the session (both times by the worker's clock).
+        # The end of the present grant counts whatever that clock says: it may have been set back meanwhile.
         return
     entry.token = report.token or entry.token
     if entry.phase is Phase.STOPPING:
