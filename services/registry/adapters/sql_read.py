@@ -18,7 +18,6 @@ from services.registry.adapters.sql_rows import (
     secret_from,
     token_from,
 )
-from services.registry.adapters.transaction import Transaction
 from services.registry.domain.account import Account, AccountView, FloodWait
 from services.registry.domain.audit import Entry, Place
 from services.registry.domain.days import day_of
@@ -35,6 +34,7 @@ from services.registry.ports import (
     SealedSecret,
     Selection,
 )
+from services.runtime.transaction import Transaction
 
 T = TypeVar("T")
 

@@ -3,9 +3,9 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from services.registry.adapters.database import Database
 from services.registry.adapters.sql_read import SqlRead
 from services.registry.adapters.sql_write import SqlWrite
+from services.runtime.database import Database
 
 
 class SqlStore:

@@ -6,7 +6,6 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import and_, bindparam, case, delete, insert, not_, or_, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 
 from services.registry.adapters import models as m
 from services.registry.adapters.sql_read import SqlRead, batches
@@ -141,7 +140,7 @@ class SqlWrite(SqlRead):
             for i, found in waits.items()
             for w in found
         ]
-        upsert = self._insert_or(m.FLOODS)
+        upsert = self._transaction.insert_or(m.FLOODS)
         longer = upsert.excluded.until_time > m.FLOODS.c.until_time
         await self._run(
             upsert.on_conflict_do_update(
@@ -161,7 +160,7 @@ class SqlWrite(SqlRead):
 
     async def save_counts(self, counts: Sequence[tuple[str, ChatCounts]]) -> None:
         """By account: replaces what one process counted on one day; counts never go down."""
-        upsert = self._insert_or(m.CHAT_COUNTS)
+        upsert = self._transaction.insert_or(m.CHAT_COUNTS)
         new, old = upsert.excluded, m.CHAT_COUNTS.c
         greater = {
             name: case((new[name] > old[name], new[name]), else_=old[name])
@@ -202,7 +201,7 @@ class SqlWrite(SqlRead):
         faster."""
         values = generation_values(generation)
         if expected is None:
-            upsert = self._insert_or(m.GENERATION).values(id=_ONLY_ROW, **values)
+            upsert = self._transaction.insert_or(m.GENERATION).values(id=_ONLY_ROW, **values)
             return await self._run(upsert.on_conflict_do_nothing()) == 1
         return (
             await self._run(update(m.GENERATION).where(m.GENERATION.c.number == expected).values(values)) == 1
@@ -270,7 +269,8 @@ class SqlWrite(SqlRead):
     async def add_audit(self, entries: Sequence[Entry]) -> None:
         """Adds to the audit trail; an entry that is there already stays as it is."""
         await self._run(
-            self._insert_or(m.AUDIT).on_conflict_do_nothing(), [entry_values(entry) for entry in entries]
+            self._transaction.insert_or(m.AUDIT).on_conflict_do_nothing(),
+            [entry_values(entry) for entry in entries],
         )
 
     async def prune_audit(self, before: datetime) -> None:
@@ -289,11 +289,6 @@ class SqlWrite(SqlRead):
             await self._run(delete(table).where(column < now - keep))
         oldest = (now - _KEEP_HISTORY).date().isoformat()
         await self._run(delete(m.CHAT_COUNTS).where(m.CHAT_COUNTS.c.day < oldest))
-
-    def _insert_or(self, table: Any) -> Any:
-        """INSERT with ON CONFLICT, which SQLite and PostgreSQL write alike but SQLAlchemy keeps apart."""
-        name = self._transaction.dialect_name
-        return sqlite.insert(table) if name == "sqlite" else postgresql.insert(table)
 
 
 def _label(account_id: str, key: str, value: str) -> dict[str, Any]:

@@ -7,11 +7,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import insert, select, update
-from sqlalchemy.dialects.sqlite import insert as upsert
-from sqlalchemy.ext.asyncio import AsyncConnection
 
+from services.runtime.database import Database
 from services.runtime.errors import Aborted
-from services.scheduler.adapters.database import Database
+from services.runtime.transaction import Transaction
 from services.scheduler.adapters.models import KnownWorkerRow, LeadershipRow
 from services.scheduler.domain.model import KnownWorker
 
@@ -27,38 +26,42 @@ class SqlStore:
         self._database = database
 
     async def begin_term(self, holder: str) -> int:
-        async with self._database.transaction() as connection:
-            seen = await _term(connection)
+        async with self._database.write() as opened:
+            seen = await _term(opened)
             values = {"term": seen + 1, "holder": holder, "began": time.time()}
             if seen == 0:
-                await connection.execute(insert(_TERMS).values(id=1, **values))
+                await opened.execute(insert(_TERMS).values(id=1, **values))
                 return 1
-            changed = await connection.execute(update(_TERMS).where(_TERMS.c.term == seen).values(**values))
+            changed = await opened.execute(update(_TERMS).where(_TERMS.c.term == seen).values(**values))
             if changed.rowcount != 1:
                 raise Aborted("Another scheduler began a term at the same time.", reason="TERM_LOST")
             return seen + 1
 
     async def known_workers(self) -> list[KnownWorker]:
-        async with self._database.transaction() as connection:
-            rows = (await connection.execute(select(_WORKERS))).all()
+        async with self._database.read() as opened:
+            rows = (await opened.execute(select(_WORKERS))).all()
         return [KnownWorker(r.worker_id, r.incarnation, r.capacity, r.last_seen, r.lost) for r in rows]
 
     async def remember(self, term: int, workers: Sequence[KnownWorker]) -> None:
-        async with self._database.transaction() as connection:
-            if await _term(connection) != term:
+        async with self._database.write() as opened:
+            if await _term(opened) != term:
                 raise Aborted("A newer term has begun; nothing was written.", reason="TERM_LOST")
-            for worker in workers:
-                values = {name: getattr(worker, name) for name in _FIELDS}
-                statement = upsert(_WORKERS).values(worker_id=worker.worker_id, **values)
-                await connection.execute(
-                    statement.on_conflict_do_update(index_elements=[_WORKERS.c.worker_id], set_=values)
-                )
+            if not workers:
+                return
+            rows = [
+                {"worker_id": w.worker_id} | {name: getattr(w, name) for name in _FIELDS} for w in workers
+            ]
+            upsert = opened.insert_or(_WORKERS)
+            changed = {name: upsert.excluded[name] for name in _FIELDS}
+            await opened.execute(
+                upsert.on_conflict_do_update(index_elements=["worker_id"], set_=changed), rows
+            )
 
     async def close(self) -> None:
         await self._database.close()
 
 
-async def _term(connection: AsyncConnection) -> int:
+async def _term(opened: Transaction) -> int:
     """The newest term; 0 before the first."""
-    found = (await connection.execute(select(_TERMS.c.term))).scalar()
+    found = (await opened.execute(select(_TERMS.c.term))).scalar()
     return int(found or 0)

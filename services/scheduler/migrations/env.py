@@ -7,6 +7,7 @@ from services.scheduler.adapters.models import METADATA
 context.configure(
     connection=context.config.attributes["connection"],
     target_metadata=METADATA,
+    version_table=context.config.attributes["version_table"],
     compare_type=True,
     render_as_batch=True,  # SQLite cannot alter a table in place
 )

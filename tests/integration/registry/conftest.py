@@ -1,16 +1,17 @@
-"""The registry's use cases over a real SQLite file and the lease store in memory."""
+"""The registry's use cases over a real database, SQLite and PostgreSQL, and the lease store in memory."""
 
+import asyncio
 import base64
 import secrets
 import struct
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
-from services.registry.adapters.database import Database, open_database
+from services.registry.adapters.database import open_database
 from services.registry.adapters.memory_leases import InMemoryLeaseStore
 from services.registry.adapters.migrate import upgrade
 from services.registry.adapters.sql_store import SqlStore
@@ -28,6 +29,8 @@ from services.registry.handlers.observations import Observations
 from services.registry.handlers.sessions import Sessions
 from services.registry.handlers.tokens import Tokens
 from services.runtime.clock import ManualClock
+from services.runtime.database import Database
+from tests.support.postgres import PostgresProcess
 
 LEASE_TTL = timedelta(seconds=2)
 SETTLE = timedelta(seconds=1)
@@ -74,10 +77,34 @@ class Parts:
         return [result.account_id for result in results]
 
 
+@pytest.fixture(scope="package")
+def postgres() -> Iterator[PostgresProcess]:
+    """A server with a migrated database `migrated` to copy."""
+    with PostgresProcess() as server:
+        server.sql("CREATE DATABASE migrated")
+
+        async def migrate() -> None:
+            database = open_database(server.url("migrated"))
+            await upgrade(database)
+            await database.close()
+
+        asyncio.run(migrate())
+        yield server
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """A fresh database of each kind."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path}/registry.db"
+    server: PostgresProcess = request.getfixturevalue("postgres")
+    return server.copy_of("migrated")
+
+
 @pytest.fixture
-async def parts(tmp_path: Path) -> AsyncIterator[Parts]:
+async def parts(database_url: str) -> AsyncIterator[Parts]:
     clock = ManualClock()
-    database = open_database(f"sqlite:///{tmp_path}/registry.db")
+    database = open_database(database_url)
     await upgrade(database)
     vault = AesGcmVault({"k1": secrets.token_bytes(32)})
     made = Parts(clock, database, SqlStore(database), InMemoryLeaseStore(clock, LEASE_TTL), vault)

@@ -330,17 +330,24 @@ async def test_cancelled_calls_leave_the_database_in_order(parts: Parts) -> None
     assert all(view.account.wanted_running for view in views)
 
 
-async def test_nothing_secret_stands_in_the_database_in_the_clear(parts: Parts, tmp_path: Path) -> None:
+async def test_nothing_secret_stands_in_the_database_in_the_clear(
+    parts: Parts, database_url: str, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
     key = secrets.token_bytes(256)
     text = session_string(key)
-    await parts.imports.run([item("a", StringSource(text), proxy="socks5://user:canary-proxy@h:1")], "r1")
+    await parts.imports.run(
+        [item("a", StringSource(text), proxy="socks5://user:canary-proxy@h:1", time_zone="Europe/Oslo")], "r1"
+    )
     _, secret = await parts.tokens.create("t", Role.VIEWER, None)
     await parts.tokens.verify(secret)
-    with sqlite3.connect(tmp_path / "registry.db") as connection:
-        connection.execute("PRAGMA wal_checkpoint(FULL)")
-    connection.close()
-    stored = b"".join(path.read_bytes() for path in tmp_path.iterdir())
-    assert b"accounts" in stored
+    if database_url.startswith("postgresql"):
+        stored = request.getfixturevalue("postgres").stored(database_url)
+    else:
+        with sqlite3.connect(tmp_path / "registry.db") as connection:
+            connection.execute("PRAGMA wal_checkpoint(FULL)")
+        connection.close()
+        stored = b"".join(path.read_bytes() for path in tmp_path.iterdir())
+    assert b"Europe/Oslo" in stored
     for canary in (
         text.encode(),
         text[40:80].encode(),

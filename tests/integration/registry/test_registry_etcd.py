@@ -32,6 +32,12 @@ WAIT = (LEASE_TTL + SETTLE).total_seconds()
 
 
 @pytest.fixture
+def database_url(tmp_path: Path) -> str:
+    """One kind of database is enough here: it is about the lease store."""
+    return f"sqlite:///{tmp_path}/registry.db"
+
+
+@pytest.fixture
 def etcd(tmp_path: Path) -> Iterator[EtcdProcess]:
     with EtcdProcess(tmp_path / "etcd", killable_etcd_binary()) as running:
         yield running

@@ -7,6 +7,7 @@ acknowledged renewal, and nobody else may get it before S after that, unless it 
 import itertools
 import random
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import pytest
 
@@ -18,6 +19,12 @@ from tests.integration.registry.conftest import LEASE_TTL, SETTLE, Parts
 
 T, S = LEASE_TTL.total_seconds(), SETTLE.total_seconds()
 STEPS = 250
+
+
+@pytest.fixture
+def database_url(tmp_path: Path) -> str:
+    """One kind of database is enough here: it is about the lease store."""
+    return f"sqlite:///{tmp_path}/registry.db"
 
 
 @dataclass
