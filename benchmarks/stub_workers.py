@@ -1,8 +1,9 @@
 """Workers without Telegram, for `benchmarks.start_all`: `python -m benchmarks.stub_workers COUNT CAPACITY`.
 
-Each attaches to the scheduler as a worker does, acquires what it is told to start from the registry and reports
-it as running at once, so that what is measured is ours alone. The same process serves the bare baseline: one
-unary call that takes account ids and answers a report for each. Addresses come in TGFLEET_*_ENDPOINTS.
+Each attaches to the scheduler as a worker does, acquires what it is told to start from the registry and
+reports it as running at once, so that what is measured is ours alone. The same process serves the bare
+baseline: one unary call that takes account ids and answers a report for each. Addresses come in
+TGFLEET_*_ENDPOINTS.
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ from tgfleet.worker.v1 import worker_pb2
 
 BATCH = 1_000
 """Sessions in one acquisition, the most that the registry allows."""
+FIRST = 20
+"""Sessions in the first acquisition of a command: what a worker connects at once."""
 BARE_METHOD = "/bench.Bare/Start"
 _RENEW_SECONDS = 5.0
 
@@ -68,8 +71,8 @@ class _StubWorker:
 
     async def _start(self, command: worker_pb2.StartSessions) -> None:
         ids = [session.account_id for session in command.sessions]
-        for start in range(0, len(ids), BATCH):
-            items = [registry_pb2.AcquireItem(account_id=i) for i in ids[start : start + BATCH]]
+        for some in _in_parts(ids):
+            items = [registry_pb2.AcquireItem(account_id=i) for i in some]
             answer = await self._registry.AcquireSessions(
                 registry_pb2.AcquireSessionsRequest(
                     **self._owner(), request_id=str(uuid.uuid4()), items=items, leases=self._leases.values()
@@ -110,6 +113,12 @@ class _StubWorker:
     async def _report(self, reports: Sequence[worker_pb2.SessionReport]) -> None:
         message = scheduler_pb2.AttachWorkerRequest(reports=worker_pb2.SessionReports(reports=reports))
         await self._call.write(message)
+
+
+def _in_parts(ids: list[str]) -> list[list[str]]:
+    """As a worker does that connects 20 at a time: the first few are asked for at once, the rest together."""
+    starts = [0, *range(FIRST, len(ids), BATCH)]
+    return [ids[start:end] for start, end in zip(starts, [*starts[1:], len(ids)], strict=True)]
 
 
 def _report(
