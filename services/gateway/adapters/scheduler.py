@@ -1,12 +1,12 @@
 """The scheduler that leads, reached over gRPC. Standbys answer health NOT_SERVING and so get no call."""
 
-import asyncio
 from collections.abc import AsyncGenerator, Sequence
 
 import grpc
 
+from services.gateway.adapters.reachability import reached
 from services.gateway.ports import FleetAnswer, FleetCall, FleetCallKind
-from services.runtime.calls import open_call, translated_errors, unary
+from services.runtime.calls import open_call, unary
 from services.runtime.errors import Unavailable
 from tgfleet.gateway.v1 import event_pb2, fleet_pb2
 from tgfleet.scheduler.v1 import scheduler_pb2, scheduler_pb2_grpc
@@ -79,18 +79,12 @@ class GrpcScheduler:
 
     async def _left(self, within: float) -> float:
         """What is left of the time once a leader is there."""
-        loop = asyncio.get_running_loop()
-        started = loop.time()
-        await self._leader(min(within * 0.8, LEADER_WAIT))
-        return within - (loop.time() - started)
+        return await reached(self._channel, within, min(within * 0.8, LEADER_WAIT), _no_leader())
 
     async def _leader(self, seconds: float) -> None:
         """Returns when a leader is connected. Raises Unavailable."""
-        try:
-            async with asyncio.timeout(seconds):
-                with translated_errors():
-                    await self._channel.channel_ready()
-        except TimeoutError as error:
-            raise Unavailable(
-                "No scheduler leads right now; try again in a moment.", reason="SCHEDULER_UNAVAILABLE"
-            ) from error
+        await reached(self._channel, seconds, seconds, _no_leader())
+
+
+def _no_leader() -> Unavailable:
+    return Unavailable("No scheduler leads right now; try again in a moment.", reason="SCHEDULER_UNAVAILABLE")
