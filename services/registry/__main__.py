@@ -4,6 +4,7 @@ import asyncio
 import sys
 from datetime import timedelta
 
+from services.registry.adapters.assignments import SignedAssignments
 from services.registry.adapters.database import open_database
 from services.registry.adapters.etcd_client import EtcdClient
 from services.registry.adapters.etcd_leases import EtcdLeaseStore
@@ -83,8 +84,10 @@ async def main(settings: Settings, life: Lifecycle) -> None:
     life.tasks.spawn(_save_token_uses(handlers.tokens), name="write down when tokens were used")
     life.tasks.spawn(watch_key_file(settings.master_key_file, vault), name="watch the master key file")
     terms = LeaseTerms(0, settings.lease_ttl, settings.lease_settle)
+    assignments = SignedAssignments(life.tls, SystemClock()) if life.tls is not None else None
     server = ServiceServer("registry", settings.listen, life, rules=RULES)
-    server.add(add_RegistryServiceServicer_to_server, RegistryServicer(handlers, terms, life.stopping))
+    servicer = RegistryServicer(handlers, terms, life.stopping, assignments)
+    server.add(add_RegistryServiceServicer_to_server, servicer)
     await server.serve()
 
 

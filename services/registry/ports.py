@@ -388,3 +388,11 @@ class LeaseStore(Protocol):
     async def holders(self, auth_key_ids: Sequence[str]) -> dict[str, Holder]:
         """Who has these sessions; free ones are left out."""
         ...
+
+
+class Assignments(Protocol):
+    """Says which accounts the scheduler has given a worker."""
+
+    def assigned(self, worker_id: str, signed: Sequence[bytes]) -> frozenset[str]:
+        """The accounts in those of the signed assignments that are good and this worker's."""
+        ...

@@ -17,6 +17,7 @@ from services.registry.handlers.keys import Keys
 from services.registry.handlers.observations import Observations
 from services.registry.handlers.sessions import ReleaseItem, Sessions
 from services.registry.handlers.tokens import Tokens
+from services.registry.ports import Assignments
 from tgfleet.gateway.v1 import account_pb2, audit_pb2, key_pb2, token_pb2
 from tgfleet.registry.v1 import registry_pb2 as pb
 from tgfleet.registry.v1 import registry_pb2_grpc
@@ -39,8 +40,16 @@ class Handlers:
 class RegistryServicer(registry_pb2_grpc.RegistryServiceServicer):
     """Implements protos/tgfleet/registry/v1/registry.proto."""
 
-    def __init__(self, handlers: Handlers, terms: LeaseTerms, stopping: asyncio.Event) -> None:
-        """`terms` hold T and S for watchers; `stopping` ends watches."""
+    def __init__(
+        self,
+        handlers: Handlers,
+        terms: LeaseTerms,
+        stopping: asyncio.Event,
+        assignments: Assignments | None = None,
+    ) -> None:
+        """`terms` hold T and S for watchers; `stopping` ends watches. Without `assignments` a worker acquires
+        what it asks for."""
+        self._assignments = assignments
         self._do = handlers
         self._terms = terms
         self._stopping = stopping
@@ -127,6 +136,7 @@ class RegistryServicer(registry_pb2_grpc.RegistryServiceServicer):
             request.request_id,
             [AcquireItem(item.account_id, item.auth_key_id) for item in request.items],
             [messages.held_lease(lease, f"leases[{index}]") for index, lease in enumerate(request.leases)],
+            self._assignments.assigned(request.worker_id, request.assignments) if self._assignments else None,
         )
         return pb.AcquireSessionsResponse(
             results=[

@@ -109,14 +109,14 @@ def load_material(files: CertificateFiles, now: datetime) -> Material:
     roots_text = _read(files.ca, f"{files.setting}_CA_FILE") if files.ca is not None else None
     chain = _certificates(chain_text, f"{files.setting}_CERT_FILE")
     leaf = chain[0]
-    _check_time(leaf, now, f"{files.setting}_CERT_FILE")
+    check_time(leaf, now, f"{files.setting}_CERT_FILE")
     if _public(leaf.public_key()) != _public(
         _private_key(key_text, f"{files.setting}_KEY_FILE").public_key()
     ):
         raise _bad(f"{files.setting}_KEY_FILE", "is not the key of the certificate")
     if roots_text is not None:
-        _check_issuer(chain, _certificates(roots_text, f"{files.setting}_CA_FILE"), files.setting)
-    return Material(chain_text, key_text, roots_text, _identity(leaf), leaf.not_valid_after_utc)
+        check_issuer(chain, _certificates(roots_text, f"{files.setting}_CA_FILE"), files.setting)
+    return Material(chain_text, key_text, roots_text, identity_of(leaf), leaf.not_valid_after_utc)
 
 
 class Certificates:
@@ -236,15 +236,17 @@ def _public(key: object) -> bytes:
     return bytes(key.public_bytes(encoding, form))  # type: ignore[attr-defined]  # every key has it
 
 
-def _check_time(leaf: x509.Certificate, now: datetime, name: str) -> None:
+def check_time(leaf: x509.Certificate, now: datetime, name: str) -> None:
+    """Raises SettingsError, naming the setting `name`, for one that has expired or is not valid yet."""
     if now >= leaf.not_valid_after_utc:
         raise _bad(name, f"has expired ({leaf.not_valid_after_utc.isoformat()})")
     if now < leaf.not_valid_before_utc:
         raise _bad(name, f"is not valid before {leaf.not_valid_before_utc.isoformat()}")
 
 
-def _check_issuer(chain: list[x509.Certificate], roots: list[x509.Certificate], setting: str) -> None:
-    """The chain must end at a CA that this process itself trusts: its neighbours trust the same ones."""
+def check_issuer(chain: list[x509.Certificate], roots: list[x509.Certificate], setting: str) -> None:
+    """The chain must end at a CA that this process itself trusts: its neighbours trust the same ones. Raises
+    SettingsError, naming the settings that begin with `setting`."""
     for child, parents in zip(chain, [*([link] for link in chain[1:]), roots], strict=True):
         if child not in parents and not any(_issued(child, parent) for parent in parents):
             raise _bad(f"{setting}_CERT_FILE", f"was not issued by a CA in {setting}_CA_FILE")
@@ -258,7 +260,8 @@ def _issued(child: x509.Certificate, parent: x509.Certificate) -> bool:
     return True
 
 
-def _identity(leaf: x509.Certificate) -> Identity | None:
+def identity_of(leaf: x509.Certificate) -> Identity | None:
+    """Whom a certificate names; None when nobody, or several."""
     try:
         names = leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     except x509.ExtensionNotFound:

@@ -13,6 +13,7 @@ from services.runtime.logs import get_logger
 from services.runtime.process import run
 from services.runtime.server import ServiceServer
 from services.runtime.tasks import cancel_and_wait
+from services.scheduler.adapters.assigning import Assigner
 from services.scheduler.adapters.database import StillInUseError, check_url, open_database
 from services.scheduler.adapters.election import EtcdElection
 from services.scheduler.adapters.etcd import EtcdClient
@@ -52,7 +53,8 @@ async def main(settings: Settings, life: Lifecycle) -> None:
         rules=RULES,
     )
     server.add(add_SchedulerServiceServicer_to_server, SchedulerServicer(seat))
-    server.add(add_DispatcherServiceServicer_to_server, DispatcherServicer(seat))
+    assign = Assigner(life.tls, clock).assignment if life.tls is not None else None
+    server.add(add_DispatcherServiceServicer_to_server, DispatcherServicer(seat, assign))
     await server.set_serving(serving=False)
 
     channel = open_channel(settings.registry_endpoints, tls=life.tls, server="registry")

@@ -2,7 +2,7 @@
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from typing import Any
 
 import grpc
@@ -20,6 +20,9 @@ from tgfleet.worker.v1 import worker_pb2
 
 _log = get_logger("scheduler.dispatcher")
 
+Assign = Callable[[str, int, Sequence[str]], bytes]
+"""Worker, term and accounts -> what StartSessions.assignment holds."""
+
 _HELLO_TIMEOUT = 10.0
 _WORKER_ID = re.compile(r"[a-z0-9-]{1,63}")
 # These the scheduler tells itself, from the reports.
@@ -29,8 +32,10 @@ _OWN_EVENTS = frozenset({"session_changed", "worker_changed", "events_lost"})
 class DispatcherServicer(scheduler_pb2_grpc.DispatcherServiceServicer):
     """What workers connect to."""
 
-    def __init__(self, seat: Seat) -> None:
+    def __init__(self, seat: Seat, assign: Assign | None = None) -> None:
+        """`assign` signs for the registry which worker was given which accounts."""
         self._seat = seat
+        self._assign = assign
 
     async def AttachWorker(  # noqa: N802 - gRPC's name
         self,
@@ -44,11 +49,20 @@ class DispatcherServicer(scheduler_pb2_grpc.DispatcherServiceServicer):
         reader = asyncio.create_task(_read(leader, stream, hello, request_iterator), name="worker reader")
         try:
             while True:
-                yield await stream.next()
+                yield self._assigned(hello.worker_id, await stream.next())
         finally:
             leader.driver.tell(e.StreamLost(hello.worker_id, stream.attachment))
             leader.driver.streams.close(stream)
             await cancel_and_wait(reader)
+
+    def _assigned(
+        self, worker_id: str, message: scheduler_pb2.AttachWorkerResponse
+    ) -> scheduler_pb2.AttachWorkerResponse:
+        """With the proof that a start needs. Made when it is sent, as it lasts minutes only."""
+        if self._assign is not None and message.HasField("start"):
+            ids = [one.account_id for one in message.start.sessions]
+            message.start.assignment = self._assign(worker_id, message.term, ids)
+        return message
 
 
 async def _first(requests: AsyncIterator[scheduler_pb2.AttachWorkerRequest]) -> worker_pb2.Hello:

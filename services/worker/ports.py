@@ -65,10 +65,12 @@ class TelegramClients(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """A session to acquire; `auth_key_id` only for session files."""
+    """A session to acquire; `auth_key_id` only for session files. `assignment` is the scheduler's signed word
+    that this worker may."""
 
     account_id: str
     auth_key_id: str = ""
+    assignment: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)

@@ -57,6 +57,7 @@ class Supervisor:
 
     def __init__(self, order: StartOne, command_id: str, tools: Tools) -> None:
         self._tools = tools
+        self._assignment = order.assignment
         machine = Machine(SessionState.STARTING, tools.clock.wall())
         self.session = Session(order.account_id, command_id, order.session_file, order.chat, machine)
         self._teller = SessionTeller(self.session, tools, self._on_refused)
@@ -123,7 +124,9 @@ class Supervisor:
                 if self.session.session_file
                 else ""
             )
-            granted = await self._tools.acquirer.acquire(Wanted(self.session.account_id, key))
+            granted = await self._tools.acquirer.acquire(
+                Wanted(self.session.account_id, key, self._assignment)
+            )
             if isinstance(granted, Ending):
                 return granted
             self._adopt(granted)

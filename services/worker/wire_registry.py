@@ -29,6 +29,7 @@ def acquire_request(
             )
             for lease in held
         ],
+        assignments=dict.fromkeys(one.assignment for one in wanted if one.assignment),
     )
 
 

@@ -98,7 +98,8 @@ def order(message: scheduler.AttachWorkerResponse) -> orders.Order | None:
             command = orders.Welcome(message.welcome.heartbeat_period.ToTimedelta().total_seconds())
         case "start":
             starts = tuple(
-                orders.StartOne(one.account_id, one.chat, one.session_file) for one in message.start.sessions
+                orders.StartOne(one.account_id, one.chat, one.session_file, message.start.assignment)
+                for one in message.start.sessions
             )
             command = orders.Start(message.start.command_id, starts)
         case "stop":

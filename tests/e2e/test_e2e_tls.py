@@ -47,6 +47,7 @@ async def test_start_all_on_mtls_and_every_certificate_and_the_ca_rotated_under_
         assert set(outcomes(again).values()) == {"ALREADY_RUNNING"}, "nothing ran out meanwhile"
         stopped = await client.stop_all()
         assert set(outcomes(stopped).values()) == {"STOPPED"}
+        await _only_the_scheduler_assigns(fleet, [result.account_id for result in stopped])
 
 
 @pytest.mark.parametrize(
@@ -157,6 +158,25 @@ async def _a_worker_cannot_be_another(fleet: Fleet) -> None:
                 scheduler_pb2.DrainWorkerRequest(), timeout=10
             )
     assert refusal(caught.value).reason == "CALLER_NOT_ALLOWED"
+
+
+async def _only_the_scheduler_assigns(fleet: Fleet, account_ids: list[str]) -> None:
+    """A worker's certificate opens no free session that the scheduler did not give it."""
+    address, mine = f"127.0.0.1:{fleet.ports['registry']}", fleet.identities["worker-1"]
+    request = registry_pb2.AcquireSessionsRequest(
+        worker_id="worker-1",
+        incarnation="x",
+        request_id="x",
+        items=[registry_pb2.AcquireItem(account_id=account_id) for account_id in account_ids],
+    )
+    async with grpc.aio.secure_channel(
+        address, mine.channel_credentials(), options=named("registry")
+    ) as channel:
+        answer = await registry_pb2_grpc.RegistryServiceStub(channel).AcquireSessions(request, timeout=10)
+    assert len(answer.results) == len(account_ids)
+    for result in answer.results:
+        assert result.WhichOneof("result") == "refusal"
+        assert "assignment" in result.refusal.detail
 
 
 async def _cli_sees_the_fleet(fleet: Fleet) -> None:

@@ -62,6 +62,15 @@ def _refuse_file(account: Account, worker_id: str, file_key: str) -> Refusal | N
     return Refusal(RefusalOutcome.FAILED, Reason.SESSION_MISSING, detail + where)
 
 
+def not_assigned() -> Refusal:
+    """No scheduler has said that this worker may."""
+    detail = (
+        "No valid assignment of the scheduler names this account for this worker. "
+        "If this goes on, compare the clocks of the scheduler and the registry."
+    )
+    return Refusal(RefusalOutcome.FAILED, Reason.INTERNAL, detail)
+
+
 def conflict(other: str) -> Refusal:
     """The key is also that of another account."""
     detail = f"The session file holds the same session as account {other}; one of the two must go."

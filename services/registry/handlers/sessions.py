@@ -83,9 +83,15 @@ class Sessions:
         self._settle = settle
 
     async def acquire(
-        self, owner: Owner, request_id: str, items: Sequence[AcquireItem], held: Sequence[HeldLease]
+        self,
+        owner: Owner,
+        request_id: str,
+        items: Sequence[AcquireItem],
+        held: Sequence[HeldLease],
+        assigned: frozenset[str] | None = None,
     ) -> tuple[list[Grant | Refusal], tuple[LeaseTerms, ...]]:
-        """A grant or a refusal for each item, in order, and the leases that the worker does not know yet."""
+        """A grant or a refusal for each item, in order, and the leases that the worker does not know yet.
+        Only accounts in `assigned` are granted, any where that is None."""
         _check_owner(owner)
         if not request_id or len(request_id) > _MAX_ID:
             raise InvalidArgument("An acquisition needs a request id.", field="request_id")
@@ -93,7 +99,7 @@ class Sessions:
             raise InvalidArgument(f"1 to {MAX_BATCH} sessions in one call.", field="items")
         generation = await self._generations.current()
         now = self._clock.wall()
-        looked = await self._candidates.look(owner.worker_id, items, now)
+        looked = await self._look(owner.worker_id, items, assigned, now)
         ready = [self._after_wait(found, generation, now) for found in looked]
         taken, new_leases = await self._take(owner, request_id, generation, ready, held)
         outcomes = iter(taken)
@@ -130,6 +136,17 @@ class Sessions:
             for i in items
         ]
         return await self._leases.release(owner, releases)
+
+    async def _look(
+        self, worker_id: str, items: Sequence[AcquireItem], assigned: frozenset[str] | None, now: datetime
+    ) -> list[Candidate | Refusal]:
+        """Accounts that are not the worker's to start are not even looked at: looking binds file keys."""
+        mine = items if assigned is None else [item for item in items if item.account_id in assigned]
+        found = iter(await self._candidates.look(worker_id, mine, now))
+        return [
+            next(found) if assigned is None or item.account_id in assigned else refusals.not_assigned()
+            for item in items
+        ]
 
     async def _take(
         self,

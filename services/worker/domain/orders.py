@@ -19,6 +19,8 @@ class StartOne:
     account_id: str
     chat: bool
     session_file: str = ""
+    assignment: bytes = b""
+    """The scheduler's signed word for the registry, handed on as it is."""
 
 
 @dataclass(frozen=True, slots=True)
