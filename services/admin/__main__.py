@@ -10,9 +10,12 @@ from services.admin.commands import (
     account_import,
     account_set,
     accounts,
+    audit,
+    backup,
     certs,
     events,
     fleet,
+    keys,
     status,
     tokens,
     up,
@@ -31,11 +34,12 @@ app = typer.Typer(
 )
 accounts.app.add_typer(account_import.app)
 accounts.app.add_typer(account_set.app)
-for part in (up.app, fleet.app, status.app, events.app):
+for part in (up.app, fleet.app, status.app, events.app, audit.app, backup.app):
     app.add_typer(part)
 app.add_typer(accounts.app, name="accounts", help="Import, show and change accounts.", no_args_is_help=True)
 app.add_typer(workers.app, name="workers", help="Show, drain and undrain workers.", no_args_is_help=True)
 app.add_typer(tokens.app, name="tokens", help="Make and revoke the tokens of callers.", no_args_is_help=True)
+app.add_typer(keys.app, name="keys", help="Show and rotate the master keys.", no_args_is_help=True)
 app.add_typer(certs.app, name="certs", help="Certificates for development.", no_args_is_help=True)
 app.add_typer(version.app)
 

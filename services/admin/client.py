@@ -11,12 +11,16 @@ from services.admin.connection import Connection
 from services.runtime.calls import open_call, unary
 from services.runtime.channels import open_channel
 from tgfleet.gateway.v1.account_pb2_grpc import AccountServiceStub
+from tgfleet.gateway.v1.audit_pb2_grpc import AuditServiceStub
 from tgfleet.gateway.v1.fleet_pb2_grpc import FleetServiceStub
+from tgfleet.gateway.v1.key_pb2_grpc import KeyServiceStub
 from tgfleet.gateway.v1.token_pb2_grpc import TokenServiceStub
 
 if TYPE_CHECKING:  # these exist for the type checker only
     from tgfleet.gateway.v1.account_pb2_grpc import AccountServiceAsyncStub
+    from tgfleet.gateway.v1.audit_pb2_grpc import AuditServiceAsyncStub
     from tgfleet.gateway.v1.fleet_pb2_grpc import FleetServiceAsyncStub
+    from tgfleet.gateway.v1.key_pb2_grpc import KeyServiceAsyncStub
     from tgfleet.gateway.v1.token_pb2_grpc import TokenServiceAsyncStub
 
 Request = TypeVar("Request")
@@ -32,6 +36,8 @@ class Gateway:
     fleet: "FleetServiceAsyncStub"
     accounts: "AccountServiceAsyncStub"
     tokens: "TokenServiceAsyncStub"
+    keys: "KeyServiceAsyncStub"
+    audit: "AuditServiceAsyncStub"
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
@@ -42,6 +48,8 @@ class Gateway:
         self.fleet = FleetServiceStub(self._channel)
         self.accounts = AccountServiceStub(self._channel)
         self.tokens = TokenServiceStub(self._channel)
+        self.keys = KeyServiceStub(self._channel)
+        self.audit = AuditServiceStub(self._channel)
         return self
 
     async def __aexit__(

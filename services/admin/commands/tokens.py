@@ -1,5 +1,5 @@
-"""`tgfleet tokens`: create, list, revoke. A new token's secret goes to stdout or a private file, and nowhere
-else."""
+"""`tgfleet tokens`: create, list, set the role, revoke. A new token's secret goes to stdout or a private
+file, and nowhere else."""
 
 import os
 from datetime import UTC, datetime, timedelta
@@ -81,15 +81,33 @@ def list_tokens(context: typer.Context, as_json: AsJson = False) -> None:
             emit(dumps([plain(token) for token in tokens], indent=2))
             return EXIT_OK
         now = datetime.now(UTC)
-        rows = table("Name", "Role", "Made", "Expires")
+        rows = table("Name", "Role", "Made", "Expires", "Last used")
         for token in tokens:
             rows.add_row(
                 cell(token.name, "bold"),
                 cell(word(ROLES, token.role)),
                 cell(moment(token.create_time, now) if token.HasField("create_time") else ""),
                 cell(moment(token.expire_time, now) if token.HasField("expire_time") else "never"),
+                cell(moment(token.last_use_time, now) if token.HasField("last_use_time") else "never"),
             )
         show(rows)
+        return EXIT_OK
+
+    run(context, work)
+
+
+@app.command("set-role")
+def set_role(
+    context: typer.Context,
+    name: TokenName,
+    role: Annotated[RoleName, typer.Argument(help="What its bearer may do from now on.")],
+) -> None:
+    """Change what a token's bearer may do, within seconds everywhere."""
+
+    async def work(gateway: Gateway) -> int:
+        request = token_pb2.UpdateTokenRequest(name=name, role=token_pb2.Role.Value(f"ROLE_{role.name}"))
+        await gateway.ask(gateway.tokens.UpdateToken, request)
+        show(f"Token {name} now has the role {role.value}.")
         return EXIT_OK
 
     run(context, work)
