@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 import asyncpg
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Connection, CursorResult
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, IntegrityError, ProgrammingError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from services.runtime.errors import InvalidArgument, Unavailable
@@ -30,6 +30,8 @@ FAILURES = (SQLAlchemyError, sqlite3.Error, asyncpg.PostgresError, asyncpg.Inter
 
 _END_LIMIT = 2.0
 """Seconds for giving a broken transaction up in order; after that its connection is cut off."""
+_MISTAKES = (ProgrammingError, IntegrityError)
+"""Failures that are rather our own; the log then has the whole story."""
 _DATA_EXCEPTION = "22"
 """SQLSTATE class: a value that PostgreSQL cannot keep, such as a text with a NUL character."""
 
@@ -96,7 +98,9 @@ async def translated() -> AsyncIterator[None]:
             raise InvalidArgument(
                 "A value holds something that cannot be stored, such as a NUL character.", field="request"
             ) from error
-        _log.error("the database failed", exc_info=error)
+        # An outage fails many calls, and a traceback of each would be the second outage.
+        why = f"{type(error).__name__}: {error}".splitlines()[0]
+        _log.error("the database failed", why=why, exc_info=error if isinstance(error, _MISTAKES) else None)
         raise Unavailable(
             "The database cannot be used right now; the service's log knows why.",
             reason="DATABASE_UNAVAILABLE",
