@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: help setup protos demo up test lint chaos bench clean
+.PHONY: help setup protos demo up test lint chaos bench clean lock manifests
 
 help: ## Show what each target does
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -49,6 +49,11 @@ bench: setup ## Make the figures that the README quotes, each beside its bare ba
 lock: ## Resolve pyproject.toml again into requirements.lock (needs uv)
 	uv pip compile pyproject.toml --extra dev --universal --generate-hashes --no-emit-index-url \
 	    --no-header --python-version 3.11 --upgrade -o requirements.lock -q
+	uv pip compile pyproject.toml --universal --generate-hashes --no-emit-index-url \
+	    --no-header --python-version 3.11 -c requirements.lock -o requirements-runtime.lock -q
+
+manifests: setup ## Render deploy/k8s into deploy/k8s/rendered (needs kubectl)
+	@$(BIN)/python -m tests.support.manifests
 
 clean: ## Remove everything that was built or installed
 	rm -rf $(VENV) gen .cache

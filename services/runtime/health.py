@@ -16,12 +16,16 @@ from services.runtime.errors import NotFound, SettingsError
 
 _ANSWER = health_pb2.HealthCheckResponse
 
+LIVE = "live"
+"""Asked about this name, a server says SERVING for as long as it answers and was not told to stop. A standby
+is alive although it does not serve."""
+
 
 class HealthServicer(health_pb2_grpc.HealthServicer):  # type: ignore[misc]
-    """Answers for "" (the whole process) and each service by name. Starts as NOT_SERVING."""
+    """Answers for "" (the whole process), each service by name, and `LIVE`. Starts as NOT_SERVING."""
 
     def __init__(self) -> None:
-        self._statuses: dict[str, int] = {"": _ANSWER.NOT_SERVING}
+        self._statuses: dict[str, int] = {"": _ANSWER.NOT_SERVING, LIVE: _ANSWER.SERVING}
         self._stopped = False
         self._changed = asyncio.Event()
 

@@ -16,6 +16,8 @@
 Types: str, int, float, bool, Path, timedelta (`500ms`, `15s`, `30m`, `2h`, `1d`), HostPort, Endpoints, Enum,
 Literal, `tuple[T, ...]` (comma separated), `T | None` (unset or empty is None), `Secret[str]`. The name is
 TGFLEET_ and the field's, unless `env` says otherwise. `describe(cls)` gives the rows of the settings table.
+
+A value `file:///path` is read from that file, so that a secret need not stand in the environment.
 """
 
 import ast
@@ -26,6 +28,7 @@ import itertools
 import textwrap
 from collections.abc import Iterable, Mapping
 from dataclasses import MISSING, dataclass
+from pathlib import Path
 from types import NoneType
 from typing import Any, TypeVar, get_args, get_type_hints
 
@@ -48,6 +51,7 @@ __all__ = [
 ]
 
 PREFIX = "TGFLEET_"
+FROM_FILE = "file://"
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,15 +113,27 @@ def _env(field: dataclasses.Field[Any]) -> str:
 def _value(field: dataclasses.Field[Any], hint: Any, environ: Mapping[str, str]) -> Any:
     name = _env(field)
     text = environ.get(name, "").strip()
+    from_file = text.startswith(FROM_FILE)
+    if from_file:
+        text = _read(Path(text.removeprefix(FROM_FILE)), name)
     if not text:
         return _default(field, hint, name)
     try:
         value = parse_value(hint, text)
         _check_bounds(field, value)
     except ValueError as error:
-        shown = "" if is_secret(hint) else f" (it is {redact_text(text)[:80]!r})"
+        shown = "" if from_file or is_secret(hint) else f" (it is {redact_text(text)[:80]!r})"
         raise SettingsError(f"{name} has a bad value: {error}{shown}", reason="BAD_SETTING") from None
     return value
+
+
+def _read(path: Path, name: str) -> str:
+    try:
+        return path.read_text().strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(
+            f"{name} names the file {path}, which cannot be read", reason="BAD_SETTING"
+        ) from error
 
 
 def _default(field: dataclasses.Field[Any], hint: Any, name: str) -> Any:
