@@ -26,6 +26,7 @@ import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from tests.support.certificates import Authority, Paths
+from tests.support.postgres import PostgresProcess
 from tests.support.proxy import CuttableLink
 from tgfleet.gateway.v1 import (
     account_pb2,
@@ -164,15 +165,21 @@ class Fleet:
         capacity: int = 500,
         settings: Mapping[str, str] | None = None,
         tls: bool = False,
+        postgres: PostgresProcess | None = None,
     ) -> None:
-        """With `tls` the services speak mTLS and the gateway TLS, with certificates of `authority`."""
-        assert registries == 1, "SQLite allows one registry; more need PostgreSQL"
+        """With `tls` the services speak mTLS and the gateway TLS, with certificates of `authority`. Databases
+        are made in `postgres`, if it is given and runs; else they are SQLite files."""
+        assert registries == 1 or postgres, "SQLite allows one registry; more need PostgreSQL"
         self.directory = directory
         self.services: dict[str, Service] = {}
         self.links: dict[str, CuttableLink] = {}
         self._stack = contextlib.AsyncExitStack()
         self._counts = {"worker": workers, "scheduler": schedulers, "gateway": gateways}
         self.etcd_names = [f"etcd-{n}" for n in range(1, etcds + 1)] if etcds > 1 else ["etcd"]
+        self.registry_names = [f"registry-{n}" for n in range(1, registries + 1)]
+        if registries == 1:
+            self.registry_names = ["registry"]
+        self.postgres = postgres
         self._ttl, self._settle, self._capacity = ttl, settle, capacity
         self._settings = dict(settings or {})
         self.authority = Authority(directory / "ca") if tls else None
@@ -210,7 +217,8 @@ class Fleet:
         token.chmod(0o600)
 
     def _plan(self) -> None:
-        names = [*self.etcd_names, *(f"{name}-peer" for name in self.etcd_names), "testdc", "registry"]
+        names = [*self.etcd_names, *(f"{name}-peer" for name in self.etcd_names)]
+        names += ["testdc", *self.registry_names]
         names += [f"{kind}-{n}" for kind, count in self._counts.items() for n in range(1, count + 1)]
         for name in (*names, "testdc-media", "testdc-control"):
             self.ports[name] = free_port()
@@ -226,7 +234,9 @@ class Fleet:
             "TGFLEET_ETCD_ENDPOINTS": ",".join(
                 f"127.0.0.1:{self.link_port(name)}" for name in self.etcd_names
             ),
-            "TGFLEET_REGISTRY_ENDPOINTS": f"127.0.0.1:{self.ports['registry']}",
+            "TGFLEET_REGISTRY_ENDPOINTS": ",".join(
+                f"127.0.0.1:{self.ports[name]}" for name in self.registry_names
+            ),
             "TGFLEET_SCHEDULER_ENDPOINTS": schedulers,
             "TGFLEET_LEASE_TTL": self._ttl,
             "TGFLEET_LEASE_SETTLE": self._settle,
@@ -269,23 +279,18 @@ class Fleet:
     async def _start_all(self) -> None:
         await self.start_etcd()
         await self._start_testdc()
-        registry = self._add(
-            "registry",
-            "registry",
-            {
-                "TGFLEET_REGISTRY_DATABASE_URL": f"sqlite+aiosqlite:///{self.directory}/registry.db",
-                "TGFLEET_MASTER_KEY_FILE": str(self.directory / "master.key"),
-                "TGFLEET_BOOTSTRAP_TOKEN_FILE": str(self.directory / "admin.token"),
-            },
-        )
-        registry.start()
-        await registry.serving()
+        registry = {
+            "TGFLEET_REGISTRY_DATABASE_URL": self._database("registry"),
+            "TGFLEET_MASTER_KEY_FILE": str(self.directory / "master.key"),
+            "TGFLEET_BOOTSTRAP_TOKEN_FILE": str(self.directory / "admin.token"),
+        }
+        for name in self.registry_names:
+            service = self._add(name, "registry", registry)
+            service.start()
+            await service.serving()
+        scheduler = {"TGFLEET_SCHEDULER_DATABASE_URL": self._database("scheduler")}
         for n in range(1, self._counts["scheduler"] + 1):
-            self._add(
-                f"scheduler-{n}",
-                "scheduler",
-                {"TGFLEET_SCHEDULER_DATABASE_URL": f"sqlite+aiosqlite:///{self.directory}/scheduler.db"},
-            ).start()
+            self._add(f"scheduler-{n}", "scheduler", scheduler).start()
         for n in range(1, self._counts["worker"] + 1):
             (await self._worker(f"worker-{n}")).start()
         for n in range(1, self._counts["gateway"] + 1):
@@ -295,6 +300,11 @@ class Fleet:
             if name.startswith(("gateway", "worker")):
                 await service.serving()
         await self.workers_connected(self._counts["worker"])
+
+    def _database(self, name: str) -> str:
+        if self.postgres is not None:
+            return self.postgres.new_database()
+        return f"sqlite+aiosqlite:///{self.directory}/{name}.db"
 
     def link_port(self, name: str) -> int:
         """Where others reach this process: its link when it has one, else itself."""
@@ -346,8 +356,11 @@ class Fleet:
     async def _worker(self, name: str) -> Service:
         sessions = self.directory / name
         sessions.mkdir(exist_ok=True)
-        link = await self._stack.enter_async_context(CuttableLink(self.ports["registry"]))
-        self.links[name] = link
+        to_registries = []
+        for registry in self.registry_names:
+            link = await self._stack.enter_async_context(CuttableLink(self.ports[registry]))
+            self.links[name if registry == "registry" else f"{name}/{registry}"] = link
+            to_registries.append(f"127.0.0.1:{link.port}")
         return self._add(
             name,
             "worker",
@@ -355,7 +368,7 @@ class Fleet:
                 "TGFLEET_WORKER_ID": name,
                 "TGFLEET_WORKER_CAPACITY": str(self._capacity),
                 "TGFLEET_WORKER_SESSIONS_DIR": str(sessions),
-                "TGFLEET_REGISTRY_ENDPOINTS": f"127.0.0.1:{link.port}",
+                "TGFLEET_REGISTRY_ENDPOINTS": ",".join(to_registries),
                 "TGFLEET_TELEGRAM_DC": f"127.0.0.1:{self.ports['testdc']}",
                 "TGFLEET_TELEGRAM_RSA_KEY": str(self.directory / "testdc.pem"),
                 "TGFLEET_TELEGRAM_API_ID": "4242",
