@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: help setup protos demo up test lint chaos bench clean lock manifests
+.PHONY: help setup protos demo up test lint simulate chaos bench clean lock manifests
 
 help: ## Show what each target does
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -27,9 +27,9 @@ demo: setup ## Start a fleet of sample accounts, show what it does, stop it
 up: setup ## Start the same fleet of sample accounts and keep it running
 	@$(BIN)/python -m services.standalone --demo
 
-test: setup lint ## Run every test: linters, unit, contract, integration, end to end
+test: setup lint ## Run every test: linters, unit, contract, simulation, integration, end to end
 	@tests/support/fetch_etcd.sh
-	$(BIN)/python -m pytest tests/unit tests/contract tests/integration tests/e2e
+	$(BIN)/python -m pytest tests/unit tests/contract tests/simulation tests/integration tests/e2e
 
 lint: setup ## Check style, types, the direction of imports and the protobuf contract
 	$(BIN)/ruff check -q .
@@ -38,13 +38,21 @@ lint: setup ## Check style, types, the direction of imports and the protobuf con
 	$(BIN)/lint-imports --no-cache >.cache/lint-imports.log 2>&1 || (cat .cache/lint-imports.log; exit 1)
 	$(BIN)/buf lint
 
+simulate: setup ## Run SEEDS seeded histories in virtual time from SEED on (default 5000, 1)
+	$(BIN)/python -m tests.simulation --seeds $(or $(SEEDS),5000) --first $(or $(SEED),1) --jobs 2
+
 chaos: setup ## Run HISTORIES random histories of faults from SEED on (default 10, 1)
 	@tests/support/fetch_etcd.sh
 	$(BIN)/python -m tests.chaos --histories $(or $(HISTORIES),10) --seed $(or $(SEED),1)
 
 bench: setup ## Make the figures that the README quotes, each beside its bare baseline
 	@tests/support/fetch_etcd.sh
-	$(BIN)/python -m benchmarks.worker_crash
+	$(BIN)/python -m benchmarks.rpc_call
+	$(BIN)/python -m benchmarks.session_acquire
+	$(BIN)/python -m benchmarks.encryption
+	$(BIN)/python -m benchmarks.start_all
+	$(BIN)/python -m benchmarks.worker_crash --sessions 100
+	$(BIN)/python -m benchmarks.worker_crash --sessions 1000 --rounds 1
 
 lock: ## Resolve pyproject.toml again into requirements.lock (needs uv)
 	uv pip compile pyproject.toml --extra dev --universal --generate-hashes --no-emit-index-url \

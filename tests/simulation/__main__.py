@@ -23,7 +23,7 @@ _CHUNK = 50
 def main() -> int:
     """0 when all was well, or a planted bug was caught."""
     args = _arguments()
-    _be_quiet()
+    be_quiet()
     bug = BUGS[args.bug] if args.bug else NONE
     if args.seed is not None:
         return _tell(play(args.seed, bug), bug, trace=args.trace)
@@ -57,7 +57,7 @@ def _arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _be_quiet() -> None:
+def be_quiet() -> None:
     """What services log in a history is in nobody's interest; and a collection of garbage may come late."""
     quiet = structlog.make_filtering_bound_logger(logging.CRITICAL)
     structlog.configure(wrapper_class=quiet, cache_logger_on_first_use=True)
@@ -70,7 +70,7 @@ def _all(bug: Bug, first: int, count: int, jobs: int) -> Iterator[Verdict]:
         yield from (play(seed, bug) for seed in seeds)
         return
     chunks = [(bug.name, seeds[n : n + _CHUNK]) for n in range(0, count, _CHUNK)]
-    with ProcessPoolExecutor(jobs, get_context("spawn"), _be_quiet) as pool:
+    with ProcessPoolExecutor(jobs, get_context("fork")) as pool:
         for verdicts in pool.map(_chunk, chunks):
             yield from verdicts
 

@@ -1,5 +1,5 @@
-"""The bugs that are planted to see whether the judge catches them: each replaces one shipped decision, from here
-only. No setting of any service can do the same.
+"""The bugs that are planted to see whether the judge catches them: each replaces one shipped decision,
+from here only. No setting of any service can do the same.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
-"""What goes wrong in a history: a list of faults with their times, drawn from the seed, and how each is done and
-undone.
+"""What goes wrong in a history: a list of faults with their times, drawn from the seed, and how each is
+done and undone.
 """
 
 from __future__ import annotations
@@ -47,15 +47,17 @@ def _kill(play: Play, rng: random.Random, at: float, span: float) -> None:
 
 def _cut(play: Play, rng: random.Random, at: float, span: float) -> None:
     worker = rng.choice(play.workers)
-    pairs = rng.choice([
-        [(worker, name) for name in play.registries],
-        [(worker, name) for name in play.schedulers],
-        [(worker, name) for name in (*play.registries, *play.schedulers)],
-        [(rng.choice(play.registries), rng.choice(["etcd", "db"]))],
-        [(rng.choice(play.schedulers), rng.choice(["etcd", "db"]))],
-        [(worker, rng.choice(play.registries))],
-        [(worker, "telegram")],
-    ])
+    pairs = rng.choice(
+        [
+            [(worker, name) for name in play.registries],
+            [(worker, name) for name in play.schedulers],
+            [(worker, name) for name in (*play.registries, *play.schedulers)],
+            [(rng.choice(play.registries), rng.choice(["etcd", "db"]))],
+            [(rng.choice(play.schedulers), rng.choice(["etcd", "db"]))],
+            [(worker, rng.choice(play.registries))],
+            [(worker, "telegram")],
+        ]
+    )
     ways = rng.choice(["both", "both", "there", "back"])
     cut = [(b, a) if ways == "back" and b != "telegram" else (a, b) for a, b in pairs]
     if ways == "both":
@@ -88,7 +90,7 @@ def _slow(play: Play, rng: random.Random, at: float, span: float) -> None:
 def _jump(play: Play, rng: random.Random, at: float, span: float) -> None:
     if not play.clocks_stand_still:
         name = rng.choice([*play.workers, *play.registries, *play.schedulers])
-        play.at(at, play.jump, name, rng.choice([-60.0, -5.0, -1.0, 1.0, 5.0, 60.0]))
+        play.at(at, play.jump, name, rng.choice([-20.0, -5.0, -1.0, 1.0, 5.0, 20.0]))
 
 
 _Kind = Callable[["Play", random.Random, float, float], None]

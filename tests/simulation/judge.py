@@ -1,5 +1,6 @@
-"""Says whether a history was right. Shares no code with what it judges, and sees it from outside: each byte that
-left through a gate, each order that a worker carried out, each commit, each word that a scheduler believed.
+"""Says whether a history was right. Shares no code with what it judges, and sees it from outside: each
+byte that left through a gate, each order that a worker carried out, each commit, each word that a
+scheduler believed.
 """
 
 from __future__ import annotations
@@ -44,10 +45,14 @@ class Judge:
             return
         if last is not None:
             if token <= last.token:
-                self._wrong(now, f"{process} used {key} under {token}, after {last.process} under {last.token}")
+                self._wrong(
+                    now, f"{process} used {key} under {token}, after {last.process} under {last.token}"
+                )
             if not last.clean and now < last.time + self._settle:
                 gap = now - last.time
-                self._wrong(now, f"{process} used {key} {gap:.3f} s after {last.process}, which had not let go")
+                self._wrong(
+                    now, f"{process} used {key} {gap:.3f} s after {last.process}, which had not let go"
+                )
         self._last[key] = _Use(process, token, now)
 
     def released(self, now: float, process: str, key: str, token: Token) -> None:

@@ -1,5 +1,5 @@
-"""Virtual time: one calendar for the world, and for each process an event loop that can be frozen or killed and
-whose clock may be wrong.
+"""Virtual time: one calendar for the world, and for each process an event loop that can be frozen or
+killed and whose clock may be wrong.
 
 Only what the shipped code uses of an event loop is here. Nothing ever sleeps. Knows nothing of leases.
 """
@@ -48,6 +48,13 @@ class World:
         self._order = 0
         self._calendar: list[tuple[float, int, Handle]] = []
         self._ready: deque[Handle] = deque()
+        self._running: ProcessLoop | None = None
+
+    def enter(self, loop: ProcessLoop | None) -> None:
+        """Makes it the running loop. Only if it is another one: the call is slow."""
+        if loop is not self._running:
+            self._running = loop
+            events._set_running_loop(loop)
 
     def put(self, when: float, handle: Handle) -> None:
         self._order += 1
@@ -64,11 +71,10 @@ class World:
             if not self._calendar or self._calendar[0][0] > until:
                 break
             when, _, handle = heapq.heappop(self._calendar)
-            if when > self.now:
-                self.now = when
+            self.now = max(self.now, when)
             self._do(handle)
         self.now = until
-        events._set_running_loop(None)
+        self.enter(None)
 
     def _do(self, handle: Handle) -> None:
         callback, loop = handle.callback, handle.loop
@@ -79,7 +85,7 @@ class World:
         elif handle.due > loop.time() + _EARLY:  # its clock stood still meanwhile
             self.put(loop.world_time(handle.due), handle)
         else:
-            events._set_running_loop(loop)
+            self.enter(loop)
             callback(*handle.args)
 
 
@@ -128,10 +134,14 @@ class ProcessLoop(asyncio.AbstractEventLoop):
         """The process is gone. Its coroutines are unwound, but nothing that they do then leaves it."""
         self.dead = True
         queue: deque[Handle] = deque()
-        self.call_soon = lambda callback, *args, context=None: queue.append(  # type: ignore[method-assign]
-            Handle(self, 0.0, callback, args)
-        )
-        events._set_running_loop(self)
+
+        def last_words(callback: Any, *args: Any, **_context: Any) -> Handle:
+            handle = Handle(self, 0.0, callback, args)
+            queue.append(handle)
+            return handle
+
+        self.call_soon = last_words  # type: ignore[method-assign]
+        self.world.enter(self)
         for _ in range(20):
             alive = [task for task in self._tasks if not task.done()]
             for task in alive:
@@ -142,7 +152,7 @@ class ProcessLoop(asyncio.AbstractEventLoop):
                     handle.callback(*handle.args)
             if not alive:
                 break
-        events._set_running_loop(None)
+        self.world.enter(None)
 
     # What asyncio asks of a loop.
 

@@ -1,5 +1,5 @@
-"""The network between simulated processes: calls that get lost, late, doubled or unanswered, and streams that
-keep their order as TCP does. A link may be cut in one direction only.
+"""The network between simulated processes: calls that get lost, late, doubled or unanswered, and streams
+that keep their order as TCP does. A link may be cut in one direction only.
 
 Knows nothing of what is said.
 """
@@ -16,6 +16,9 @@ from tests.simulation.loop import ProcessLoop, World
 
 _LATE = 0.02
 _TWICE = 0.01
+_RELEASE_AGAIN = 0.1
+_AGAIN_LATEST = 4.0
+"""Seconds after which the copy of a release arrives at the latest: it must not free what is held anew."""
 
 
 class Process:
@@ -59,6 +62,9 @@ class Network:
         self._ask(source, target, method, args, answer)
         if self.rng.random() < _TWICE:
             self._ask(source, target, method, args, answer)
+        if method == "release" and self.rng.random() < _RELEASE_AGAIN:
+            later = _AGAIN_LATEST * self.rng.random()
+            source.loop.call_later(later, self._ask, source, target, method, args, answer)
         try:
             async with asyncio.timeout(limit):
                 return await answer
@@ -138,7 +144,7 @@ class Pipe:
         self.broken = False
 
     def send(self, receive: Callable[..., None], *args: Any) -> None:
-        if not self._net.reaches(self._source.name, self._target.name):
+        if not self._target.alive or not self._net.reaches(self._source.name, self._target.name):
             self.broken = True
         if self.broken or not self._source.alive:
             return

@@ -1,5 +1,5 @@
-"""One history: builds the world from a seed, lets the faults happen, mends everything, and waits until all runs
-that should.
+"""One history: builds the world from a seed, lets the faults happen, mends everything, and waits until
+all runs that should.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ class Play:
         self.schedulers = ["s1", "s2"]
         self.accounts = [f"acc_{n}" for n in range(1, rng.randint(4, 6) + 1)]
         self.clocks_stand_still = rng.random() < 0.3
-        """Whether monotonic clocks miss the time in which their process was frozen; then none is set by hand."""
+        """Whether monotonic clocks miss the time in which a process is frozen; then none is set by hand."""
         self._lives: dict[str, int] = {}
         self._hand = ProcessLoop(self.world, 1.0)
         specs = [AccountSpec(one, one, auth_key_id=key_of(one), wanted_running=True) for one in self.accounts]

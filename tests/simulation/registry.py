@@ -24,7 +24,12 @@ class RegistryService:
     """What workers call."""
 
     def __init__(
-        self, net: Network, process: Process, generations: type[Generations], ttl: timedelta, settle: timedelta
+        self,
+        net: Network,
+        process: Process,
+        generations: type[Generations],
+        ttl: timedelta,
+        settle: timedelta,
     ) -> None:
         store, leases = DatabaseLink(net, process), EtcdLink(net, process)
         self.generations = generations(store, leases, process.loop, lease_ttl=ttl, settle=settle)  # type: ignore[arg-type]
@@ -62,7 +67,9 @@ class RegistryService:
 
 def _result(result: Any) -> Grant | Ending:
     if not isinstance(result, RegistryGrant):
-        return Ending(Outcome(result.outcome.name), Reason(result.reason.name), result.detail, result.retry_time)
+        return Ending(
+            Outcome(result.outcome.name), Reason(result.reason.name), result.detail, result.retry_time
+        )
     return Grant(
         token=WorkerToken(result.token.generation, result.token.revision),
         lease_id=result.lease_id,

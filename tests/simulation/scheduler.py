@@ -1,6 +1,6 @@
 """A simulated scheduler process: stands for election, and while it leads drives the shipped `Core` as the
-shipped driver does. Who leads is compared before every batch of commands; the term goes with every command and
-every commit.
+shipped driver does. Who leads is compared before every batch of commands; the term goes with every
+command and every commit.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ class SchedulerProcess:
                     await self._lead(revision, sent)
             except (TgfleetError, LeadershipLost):
                 pass
-            await asyncio.sleep(_TTL * 0.1)
+            await asyncio.sleep(_TTL * 0.2)
 
     async def _lead(self, revision: int, sent: Mark) -> None:
         term = await self.ask("db", "begin_term")
@@ -136,6 +136,7 @@ class Term:
         welcome = orders.Order(self.term, orders.Welcome(self._owner.play.rules.heartbeat))
         stream.down.send(worker.service.order, stream, welcome)
         sessions = [_report(one) for one in picture.sessions]
+        self._note("hello", worker.incarnation, attachment, sessions)
         self.tell(e.WorkerHello(worker.name, worker.incarnation, attachment, 10, sessions))
 
     def _hear(self, worker_id: str, attachment: int, message: tuple[str, Any]) -> None:
@@ -143,9 +144,15 @@ class Term:
         if kind == "heartbeat":
             self.tell(e.WorkerHeartbeat(worker_id, attachment))
         elif kind == "reports":
-            self.tell(e.WorkerReports(worker_id, attachment, [_report(one) for one in what]))
+            reports = [_report(one) for one in what]
+            self._note("told", worker_id, attachment, reports)
+            self.tell(e.WorkerReports(worker_id, attachment, reports))
         else:
             self.tell(e.StreamLost(worker_id, attachment))
+
+    def _note(self, kind: str, worker: str, attachment: int, reports: list[Report]) -> None:
+        words = [f"{one.account_id} {one.state.name} {one.command_id} {one.token}" for one in reports]
+        self._owner.play.trace(kind, self.term, worker, attachment, words)
 
     async def run(self) -> None:
         while True:
@@ -207,7 +214,7 @@ class Term:
     def _send(self, attachment: int, order: orders.Order) -> None:
         stream = self._streams[attachment]
         play, worker = self._owner.play, stream.worker
-        play.trace("order", self._owner.process.incarnation, worker.incarnation, repr(order.command))
+        play.trace("order", self._owner.process.incarnation, worker.incarnation, attachment, order.command)
         stream.down.send(worker.service.order, stream, order)
         if play.net.rng.random() < _COPY and not stream.down.broken:
             late = play.world.now + _COPY_LATEST * play.net.rng.random()
@@ -271,7 +278,9 @@ def _report(report: SessionReport) -> Report:
 
 def _order(command: c.Command) -> orders.Command | None:
     if isinstance(command, c.StartSessions):
-        starts = tuple(orders.StartOne(one.account_id, one.chat, one.session_file) for one in command.sessions)
+        starts = tuple(
+            orders.StartOne(one.account_id, one.chat, one.session_file) for one in command.sessions
+        )
         return orders.Start(command.command_id, starts)
     if isinstance(command, c.StopSessions):
         return orders.Stop(command.command_id, tuple(command.account_ids))

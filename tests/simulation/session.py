@@ -1,5 +1,5 @@
-"""One session of a simulated worker: acquires, connects, sends a byte now and then, and ends as the shipped
-supervisor does. Telegram may be out of its reach; then a stop is not clean.
+"""One session of a simulated worker: acquires, connects, sends a byte now and then, and ends as the
+shipped supervisor does. Telegram may be out of its reach; then a stop is not clean.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class SimSession:
         self._command_id = command_id
         self._worker.outbox.report(self.report())
 
-    def set_chat(self, *, chat: bool, command_id: str = "") -> None:  # noqa: ARG002
+    def set_chat(self, *, chat: bool, command_id: str = "") -> None:
         self._worker.outbox.report(replace(self.report(), command_id=command_id or self._command_id))
 
     def configure(self, _config: object) -> None:
@@ -97,10 +97,12 @@ class SimSession:
         rng = self._worker.rng
         while True:
             self._send(granted)
+            if self._machine.state is SessionState.RUNNING:
+                await asyncio.sleep(0.2 + 0.5 * rng.random())
+                continue
             await asyncio.sleep(0.02 + 0.1 * rng.random())
-            if self._worker.telegram_answers and self._machine.state is not SessionState.RUNNING:
+            if self._worker.telegram_answers:
                 self._move(SessionState.RUNNING)
-            await asyncio.sleep(0.15 + 0.45 * rng.random())
 
     def _send(self, granted: Granted) -> None:
         """A byte to Telegram. Raises Fenced."""

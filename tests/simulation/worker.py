@@ -1,5 +1,5 @@
-"""A simulated worker process: the shipped lease bookkeeping, fence, terms, outbox and stream; only sessions are
-stand-ins.
+"""A simulated worker process: the shipped lease bookkeeping, fence, terms, outbox and stream; only
+sessions are stand-ins.
 """
 
 from __future__ import annotations
@@ -156,6 +156,7 @@ class SimFleet(Fleet):
         self._worker = worker
 
     def handle(self, order: Order) -> bool:
+        self._worker.highest_term = max(self._worker.highest_term, order.term)
         obeyed = super().handle(order)
         play = self._worker.play
         play.judge.ordered(play.world.now, self._worker.process.incarnation, order.term, obeyed=obeyed)
@@ -176,6 +177,7 @@ class WorkerProcess:
         self.process = process
         self.loop = process.loop
         self.rng = rng
+        self.highest_term = 0
         self._next = rng.randrange(8)
         loop, registry = self.loop, RegistryLink(play.net, process, play.registries, rng.randrange(8))
         self.keeper = play.bug.keeper(registry, FenceClock(loop))
@@ -242,5 +244,8 @@ class WorkerProcess:
         stream.orders.put_nowait(order)
 
     def order_again(self, order: Order) -> None:
-        """A copy of an order arrives late, when its stream may be long gone."""
-        self.fleet.handle(order)
+        """A copy of an order arrives late, when another leader's stream has taken the place of its own.
+        (Within one term it cannot: streams keep their order.)"""
+        if self.highest_term > order.term:
+            self.play.trace("copy", self.process.incarnation, order)
+            self.fleet.handle(order)
