@@ -15,7 +15,7 @@ class Settings:
     listen: HostPort = setting("127.0.0.1:7301", env="TGFLEET_REGISTRY_LISTEN")
     """Where the registry serves gRPC (host:port, port 0 for any free one)."""
     database_url: str = setting(env="TGFLEET_REGISTRY_DATABASE_URL")
-    """The registry's own database, as in sqlite:///data/registry.db."""
+    """The registry's own database: sqlite:///data/registry.db or postgresql://user:password@host/database."""
     etcd: Endpoints = setting("127.0.0.1:2379", env="TGFLEET_ETCD_ENDPOINTS")
     """Where etcd is (host:port, several separated by commas)."""
     master_key_file: Path = setting()

@@ -18,7 +18,7 @@ class Settings:
     etcd_endpoints: Endpoints = setting("127.0.0.1:2379")
     """Where etcd is reached: comma separated host:port."""
     scheduler_database_url: str = setting("sqlite:///scheduler.db")
-    """The scheduler's own database, as in sqlite:///path/to/scheduler.db."""
+    """The scheduler's own database: sqlite:///scheduler.db or postgresql://user:password@host/database."""
     leader_ttl: timedelta = setting(
         timedelta(seconds=5), minimum=timedelta(seconds=2), maximum=timedelta(seconds=60)
     )
