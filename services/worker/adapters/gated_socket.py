@@ -23,7 +23,7 @@ from services.worker.gate import Gate
 DIAL_TIMEOUT = 10.0
 """Seconds for the TCP (and proxy) handshake."""
 _CHUNK = 64 * 1024
-_READ_AHEAD = 1024 * 1024
+_READ_AHEAD = 128 * 1024
 """Bytes kept unread before the kernel is left to slow the sender down."""
 _WRITE_LIMIT = 10.0
 """Seconds that a peer may take nothing before the connection counts as gone."""

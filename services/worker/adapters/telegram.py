@@ -158,6 +158,7 @@ class KurigramClient:
                 route=self._config.route,
                 through=self._through,
                 on_transport_error=self._on_transport_error,
+                room=self._room,
                 register=self._connections.append,
             ),
             loop=asyncio.get_running_loop(),
@@ -171,6 +172,10 @@ class KurigramClient:
         section 1)."""
         if self._session is None or not isinstance(self._session.connection, GatedConnection):
             raise LinkDown(LinkCause.NOT_ALLOWED, "The client library did not take our connection.")
+
+    async def _room(self) -> None:
+        if self._session is not None:
+            await self._session.room()
 
     def _on_transport_error(self, code: int) -> None:
         if self._session is not None:

@@ -8,7 +8,7 @@ connections are made by the same factory and so pass the same gate.
 
 import asyncio
 import itertools
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -81,6 +81,7 @@ class GatedConnection(Connection):  # type: ignore[misc]  # the library has no t
         route: Route,
         through: ProxyAddress | None,
         on_transport_error: Callable[[int], None],
+        room: Callable[[], Awaitable[None]],
         register: Callable[["GatedConnection"], None],
         **given: Any,
     ) -> None:
@@ -88,6 +89,7 @@ class GatedConnection(Connection):  # type: ignore[misc]  # the library has no t
         self._gate = gate
         self._through = through
         self._on_transport_error = on_transport_error
+        self._room = room
         wanted = HostPort(given["server_address"], given["port"])
         if self.media:
             target = route.media(self.dc_id, wanted, test_mode=self.test_mode)
@@ -133,6 +135,7 @@ class GatedConnection(Connection):  # type: ignore[misc]  # the library has no t
         """The next packet, None at the end; transport errors are noted on the way."""
         if self.protocol is None:
             return None
+        await self._room()
         packet = await self.protocol.recv()
         if packet is not None and len(packet) == _TRANSPORT_ERROR_SIZE:
             self._on_transport_error(-int.from_bytes(packet, "little", signed=True))

@@ -24,6 +24,9 @@ _DISCONNECT_DELAY = 25
 """Seconds after the last ping at which Telegram closes the link, as the stock library asks (TELEGRAM.md
 section 4)."""
 _CLOSE_LIMIT = 3.0
+_UNPACKING = 32
+"""Packets that may be decrypted and parsed at the same time. The stock session takes in whatever arrives, a
+task and a copy for each packet: a burst of updates for many clients cost 5 MiB a client that way."""
 _CLOCK_CODES = {16, 17}
 """Message id too low, too high: the client's clock is wrong."""
 _TRANSPORT_CAUSES = {404: LinkCause.TRANSPORT_404, 429: LinkCause.TRANSPORT_429}
@@ -45,6 +48,8 @@ class WatchedSession(Session):  # type: ignore[misc]  # the library has no types
         self._transport_code: int | None = None
         self._answered_at: float | None = None
         self._lost: asyncio.Future[LinkDown] = asyncio.get_running_loop().create_future()
+        self._unpacking = 0
+        self._unpacked = asyncio.Event()
         self.in_flight = 0
         """Calls that wait for an answer now."""
 
@@ -178,6 +183,25 @@ class WatchedSession(Session):  # type: ignore[misc]  # the library has no types
                 cause = _TRANSPORT_CAUSES.get(self._transport_code, LinkCause.TRANSPORT_ERROR)
             self._end(LinkDown(cause))
 
+    async def room(self) -> None:
+        """Waits until another packet may be taken in; the rest waits in the kernel, which slows the sender
+        down. Unpacking waits for no answer of the data centre, so this cannot lock up."""
+        while self._unpacking >= _UNPACKING and not self._lost.done():
+            self._unpacked.clear()
+            await self._unpacked.wait()
+
+    def _create_tracked_task(self, coroutine: Any) -> Any:
+        """The library starts one for each packet, and one for the updates that were in it."""
+        task = super()._create_tracked_task(coroutine)
+        if coroutine.__name__ == self.handle_packet.__name__:
+            self._unpacking += 1
+            task.add_done_callback(self._on_unpacked)
+        return task
+
+    def _on_unpacked(self, _: "asyncio.Task[None]") -> None:
+        self._unpacking -= 1
+        self._unpacked.set()
+
     async def handle_packet(self, packet: bytes) -> None:
         """As the library's; a packet that it cannot parse is dropped instead of failing an unwatched task."""
         try:
@@ -191,5 +215,6 @@ class WatchedSession(Session):  # type: ignore[misc]  # the library has no types
         """Marks the end, once, and wakes whoever waits for an answer: none will come."""
         if not self._lost.done():
             self._lost.set_result(down)
+            self._unpacked.set()
         for result in self.results.values():
             result.event.set()

@@ -303,6 +303,27 @@ async def test_a_client_that_went_deaf_is_noticed_at_once() -> None:
         await client.close()
 
 
+async def test_a_burst_of_updates_waits_in_the_kernel_and_arrives_whole() -> None:
+    """The library takes in whatever comes, a task for each packet: memory that a worker of many clients does
+    not get back."""
+    async with TestDataCentre() as dc:
+        bench = RealBench(dc)
+        client = bench.client()
+        await client.connect(5)
+        most = 0
+        for number in range(1500):
+            bench.write(f"message {number} " + "x" * 500)
+        async with asyncio.timeout(30):
+            while len(bench.got) < 1500:
+                packets = [t for t in asyncio.all_tasks() if "handle_packet" in t.get_coro().__qualname__]
+                most = max(most, len(packets))
+                await asyncio.sleep(0)
+        assert most <= 40, f"{most} packets taken in at once"
+        assert len({m.message_id for m in bench.got}) == 1500
+        await client.ping(5)
+        await client.close()
+
+
 async def test_many_links_leave_no_task_thread_or_socket_behind() -> None:
     async with TestDataCentre() as dc:
         bench = RealBench(dc)
