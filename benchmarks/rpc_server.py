@@ -22,6 +22,7 @@ from services.runtime.addresses import HostPort
 from services.runtime.clock import SystemClock
 from services.runtime.lifecycle import Lifecycle, RuntimeSettings
 from services.runtime.logs import set_up_logs
+from services.runtime.process import spare_the_collector
 from services.runtime.server import ServiceServer
 from tgfleet.gateway.v1 import account_pb2, account_pb2_grpc
 
@@ -52,6 +53,7 @@ async def _bare() -> None:
 
 async def _ours() -> None:
     set_up_logs("bench")
+    spare_the_collector()  # as `runtime.process.run` does
     authenticator = Authenticator(_Authority(), SystemClock())
     server = ServiceServer(
         "bench",

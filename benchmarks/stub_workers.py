@@ -29,7 +29,7 @@ BATCH = 1_000
 FIRST = 20
 """Sessions in the first acquisition of a command: what a worker connects at once."""
 BARE_METHOD = "/bench.Bare/Start"
-_RENEW_SECONDS = 5.0
+_BEAT_SECONDS, _BEATS_TO_RENEWAL = 0.5, 10
 
 
 class _StubWorker:
@@ -60,11 +60,11 @@ class _StubWorker:
         for sequence in range(1, sys.maxsize):
             beat = worker_pb2.Heartbeat(sequence=sequence, sessions=len(self._running))
             await self._call.write(scheduler_pb2.AttachWorkerRequest(heartbeat=beat))
-            if self._leases and sequence % int(_RENEW_SECONDS) == 0:
+            if self._leases and sequence % _BEATS_TO_RENEWAL == 0:
                 await self._registry.RenewLeases(
                     registry_pb2.RenewLeasesRequest(lease_ids=list(self._leases), **self._owner())
                 )
-            await asyncio.sleep(1)
+            await asyncio.sleep(_BEAT_SECONDS)
 
     def _owner(self) -> dict[str, str]:
         return {"worker_id": self._worker_id, "incarnation": self._incarnation}

@@ -9,13 +9,13 @@ from typing import Any, NoReturn
 import grpc
 
 from services.gateway.domain.roles import is_open
-from services.gateway.handlers.authentication import Authenticator, current_session
+from services.gateway.handlers.authentication import Authenticator
 
 Handler = Any  # grpc.RpcMethodHandler, whose stubs know only synchronous handlers
 
 
 class AuthenticationInterceptor(grpc.aio.ServerInterceptor):
-    """Puts the caller's session into `current_session`, in whose task the handler then runs."""
+    """Has the caller's session put into `current_session`, in whose task the handler then runs."""
 
     def __init__(self, authenticator: Authenticator) -> None:
         self._authenticator = authenticator
@@ -32,7 +32,7 @@ class AuthenticationInterceptor(grpc.aio.ServerInterceptor):
         metadata = handler_call_details.invocation_metadata or ()
         values = [str(value) for key, value in metadata if key == "authorization"]
         try:
-            current_session.set(await self._authenticator.admit(method, values))
+            await self._authenticator.admit(method, values)
         except Exception as error:  # noqa: BLE001 - raised again where the runtime translates it
             return _refusal(error)
         return handler

@@ -10,7 +10,7 @@ import structlog
 from google.protobuf.wrappers_pb2 import StringValue
 from google.rpc import error_details_pb2, status_pb2
 
-from services.runtime import errors
+from services.runtime import errors, interceptor
 from services.runtime.addresses import HostPort
 from services.runtime.calls import open_call, remaining, translated_errors, unary
 from services.runtime.channels import open_channel
@@ -131,6 +131,19 @@ async def test_a_handler_may_abort_by_itself(running: Running, kind: str) -> Non
     assert caught.value.code() is grpc.StatusCode.DATA_LOSS
     assert caught.value.details() == "by hand"
     assert [(line["log_level"], line["code"]) for line in logs] == [("info", "DATA_LOSS")]
+
+
+@pytest.mark.parametrize(("slow", "level"), [(60.0, "debug"), (0.0, "info")])
+async def test_a_unary_call_that_went_well_is_told_at_info_only_when_it_was_slow(
+    running: Running, monkeypatch: pytest.MonkeyPatch, slow: float, level: str
+) -> None:
+    monkeypatch.setattr(interceptor, "_SLOW", slow)  # before the method is first called
+    with structlog.testing.capture_logs() as logs:
+        await call_all(running.stub, "One", "x")
+        async with asyncio.timeout(5):
+            while not logs:
+                await asyncio.sleep(0.01)
+    assert [(line["log_level"], line["code"]) for line in logs] == [(level, "OK")]
 
 
 async def test_an_answer_of_the_wrong_type_is_our_mistake(running: Running) -> None:
