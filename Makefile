@@ -29,7 +29,8 @@ up: setup ## Start the same fleet of sample accounts and keep it running
 
 test: setup lint ## Run every test: linters, unit, contract, integration, end to end
 	@tests/support/fetch_etcd.sh
-	$(BIN)/python -m pytest tests/unit tests/contract tests/integration tests/e2e
+	$(BIN)/python -m pytest tests/unit tests/contract -n 2
+	$(BIN)/python -m pytest tests/integration tests/e2e -n 3 --dist loadfile
 
 lint: setup ## Check style, types, the direction of imports and the protobuf contract
 	$(BIN)/ruff check -q .
