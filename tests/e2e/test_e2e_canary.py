@@ -12,6 +12,7 @@ from pathlib import Path
 import grpc
 import pytest
 from google.protobuf import empty_pb2
+from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from tests.support.fleet import Client, Fleet, eventually, outcomes
 from tests.support.telegram import Sample, new_accounts
@@ -126,6 +127,7 @@ async def test_no_secret_leaves_the_places_it_belongs_to(tmp_path: Path) -> None
             "login code": LOGIN_CODE.encode(),
         }
         shown = {"errors": "".join(said), "metrics": "".join(metrics), "events": "".join(map(str, events))}
+        shown["reflection"] = await _reflect(fleet)
     places = {name: text.encode() for name, text in shown.items()}
     # The data centre is not ours: its journal, state and log may know all. Two files hold secrets on purpose.
     kept = {"journal.jsonl", "testdc.state", "testdc.log", "master.key", "admin.token"}
@@ -145,7 +147,23 @@ async def test_no_secret_leaves_the_places_it_belongs_to(tmp_path: Path) -> None
     for log in (name for name in places if name.endswith(".log")):
         assert PHONE_NAME.encode() not in places[log], f"{log} shows a phone number"
     assert shown["events"].count("hello there") >= 1, "the events that were searched are empty"
+    assert "ImportAccounts" in shown["reflection"], "the reflection that was searched is empty"
     assert "rpc_requests_total" in shown["metrics"], "the metrics that were searched are empty"
+
+
+async def _reflect(fleet: Fleet) -> str:
+    """Everything that the gateway tells of itself by reflection."""
+    request = reflection_pb2.ServerReflectionRequest
+    asked = [
+        request(list_services=""),
+        *(
+            request(file_containing_symbol=f"tgfleet.gateway.v1.{name}Service")
+            for name in ("Fleet", "Account", "Token")
+        ),
+    ]
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{fleet.ports['gateway-1']}") as channel:
+        call = reflection_pb2_grpc.ServerReflectionStub(channel).ServerReflectionInfo(iter(asked), timeout=10)
+        return "".join([str(answer) async for answer in call])
 
 
 def _scrape(port: int) -> str:
