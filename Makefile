@@ -12,6 +12,8 @@ help: ## Show what each target does
 setup: $(STAMP) ## Make .venv with the locked dependencies and the generated protobuf code
 
 $(STAMP): requirements.lock pyproject.toml hatch_build.py $(shell find protos -name '*.proto')
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	    { echo "tgfleet needs Python 3.11 or later: make PYTHON=python3.11 $(MAKECMDGOALS)"; exit 1; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@echo "Installing the locked dependencies into $(VENV) ..."
 	@$(BIN)/python -m pip install -qq --disable-pip-version-check --require-hashes -r requirements.lock
@@ -29,7 +31,8 @@ up: setup ## Start the same fleet of sample accounts and keep it running
 
 test: setup lint ## Run every test: linters, unit, contract, simulation, integration, end to end
 	@tests/support/fetch_etcd.sh
-	$(BIN)/python -m pytest tests/unit tests/contract tests/simulation tests/integration tests/e2e
+	$(BIN)/python -m pytest tests/unit tests/contract tests/simulation -n 2
+	$(BIN)/python -m pytest tests/integration tests/e2e -n 3 --dist loadfile
 
 lint: setup ## Check style, types, the direction of imports and the protobuf contract
 	$(BIN)/ruff check -q .

@@ -74,7 +74,7 @@ class SchedulerServicer(scheduler_pb2_grpc.SchedulerServiceServicer):
         size = _page_size(request.request.page_size, _WORKERS_PAGE)
         fleet = leader.core.fleet
         workers, following = views.workers_page(fleet, _page_start(request.request.page_token), size)
-        owners = views.users_of_keys(fleet.accounts)
+        owners = views.users_of_files(fleet.accounts)
         response = fleet_pb2.ListWorkersResponse(
             workers=[_worker(worker, owners) for worker in workers], next_page_token=_page_token(following)
         )
@@ -189,7 +189,7 @@ def _account_status(leader: Leader, entry: Entry) -> fleet_pb2.AccountStatus:
     return status
 
 
-def _worker(worker: Worker, owners: Mapping[str, str]) -> fleet_pb2.Worker:
+def _worker(worker: Worker, owners: Mapping[str | tuple[str, str], str]) -> fleet_pb2.Worker:
     if not worker.attached:
         state = fleet_pb2.WORKER_STATE_OFFLINE
     elif worker.draining:
@@ -201,7 +201,7 @@ def _worker(worker: Worker, owners: Mapping[str, str]) -> fleet_pb2.Worker:
             file_name=file.file_name,
             auth_key_id=file.auth_key_id,
             user_id=file.user_id,
-            account_id=owners.get(file.auth_key_id, ""),
+            account_id=owners.get((worker.worker_id, file.file_name)) or owners.get(file.auth_key_id, ""),
             problem=file.problem,
         )
         for file in worker.files.values()

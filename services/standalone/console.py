@@ -1,6 +1,7 @@
 """What the supervisor says to the person at the terminal. Sentences and lines only; it decides and starts
 nothing."""
 
+import os
 import shlex
 import sys
 import time
@@ -20,7 +21,12 @@ class _PatientTerminal(Terminal):
     """Goes on without a word when nobody reads any more (`tgfleet up | head`, a closed window)."""
 
     def on_broken_pipe(self) -> None:
+        """What Python still has buffered must go somewhere, or its own flush at the end makes the exit code
+        120 (docs.python.org/3/library/signal.html#note-on-sigpipe)."""
         self.quiet = True
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
 
 
 class Console:

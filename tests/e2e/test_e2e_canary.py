@@ -12,6 +12,7 @@ from pathlib import Path
 import grpc
 import pytest
 from google.protobuf import empty_pb2
+from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from tests.support.fleet import Client, Fleet, eventually, outcomes
 from tests.support.telegram import Sample, new_accounts
@@ -68,6 +69,48 @@ async def _errors(client: Client, sample: Sample) -> list[str]:
     return said
 
 
+async def _people(fleet: Fleet) -> tuple[Sample, Sample, int]:
+    """Two accounts, and the user id of a friend who has no login."""
+    async with fleet.control() as control:
+        fine, proxied = (await new_accounts(control, 2)).values()
+        request = control_pb2.CreateAccountRequest(first_name="Friend", virtual=True)
+        friend = (await control.CreateAccount(request)).account
+    return fine, proxied, friend.user_id
+
+
+async def _talk(fleet: Fleet, to: Sample, friend: int) -> None:
+    """Telegram sends a login code, and the friend a greeting."""
+    async with fleet.control() as control:
+        chat = control_pb2.Chat(user_id=to.user_id)
+        for sender, text in ((777000, f"Login code: {LOGIN_CODE}"), (friend, "hello there")):
+            await control.SendMessage(control_pb2.SendMessageRequest(sender_id=sender, chat=chat, text=text))
+
+
+def _canaries(fleet: Fleet, fine: Sample, proxied: Sample, token: str) -> dict[str, bytes]:
+    return {
+        "session string": fine.session.encode(),
+        "auth key": fine.auth_key,
+        "auth key in hex": fine.auth_key.hex().encode(),
+        "auth key in base64": base64.b64encode(fine.auth_key)[:200],
+        "proxied session": proxied.session.encode(),
+        "proxy password": PROXY_PASSWORD.encode(),
+        "api hash": API_HASH.encode(),
+        "admin token": fleet.admin_token.encode(),
+        "operator token": token.encode(),
+        "login code": LOGIN_CODE.encode(),
+    }
+
+
+def _written(directory: Path) -> dict[str, bytes]:
+    """Every file that the fleet wrote: logs, databases, etcd's data.
+
+    The data centre is not ours: its journal, state and log may know all. Two files hold secrets on purpose.
+    """
+    kept = {"journal.jsonl", "testdc.state", "testdc.log", "master.key", "admin.token"}
+    files = (path for path in directory.rglob("*") if path.is_file() and path.name not in kept)
+    return {str(path.relative_to(directory)): path.read_bytes() for path in files}
+
+
 async def test_no_secret_leaves_the_places_it_belongs_to(tmp_path: Path) -> None:
     settings = {
         "TGFLEET_TELEGRAM_API_HASH": API_HASH,
@@ -79,73 +122,62 @@ async def test_no_secret_leaves_the_places_it_belongs_to(tmp_path: Path) -> None
         fleet.client() as client,
         _all_events(client) as events,
     ):
-        async with fleet.control() as control:
-            samples = await new_accounts(control, 2)
-            fine, proxied = samples.values()
-            friend = (
-                await control.CreateAccount(
-                    control_pb2.CreateAccountRequest(first_name="Friend", virtual=True)
-                )
-            ).account
-        policy = account_pb2.ChatPolicy(user_ids=[friend.user_id, 777000])
+        fine, proxied, friend = await _people(fleet)
+        policy = account_pb2.ChatPolicy(user_ids=[friend, 777000])
+        proxy = f"socks5://user:{PROXY_PASSWORD}@127.0.0.1:9"
         await client.import_sessions({PHONE_NAME: fine.session}, chat_policy=policy)
-        await client.import_sessions(
-            {"proxied": proxied.session}, proxy=f"socks5://user:{PROXY_PASSWORD}@127.0.0.1:9"
-        )
-        made = await client.tokens.CreateToken(
-            token_pb2.CreateTokenRequest(name="canary", role=token_pb2.ROLE_OPERATOR)
-        )
+        await client.import_sessions({"proxied": proxied.session}, proxy=proxy)
+        request = token_pb2.CreateTokenRequest(name="canary", role=token_pb2.ROLE_OPERATOR)
+        token = (await client.tokens.CreateToken(request)).secret
         said = await _errors(client, fine)
         assert outcomes(await client.start_all()) == {PHONE_NAME: "STARTED", "proxied": "FAILED/PROXY_ERROR"}
         await client.start_chat(account_ids=[PHONE_NAME])
-        async with fleet.control() as control:
-            chat = control_pb2.Chat(user_id=fine.user_id)
-            for sender, text in ((777000, f"Login code: {LOGIN_CODE}"), (friend.user_id, "hello there")):
-                await control.SendMessage(
-                    control_pb2.SendMessageRequest(sender_id=sender, chat=chat, text=text)
-                )
+        await _talk(fleet, fine, friend)
 
         async def heard() -> bool:
             return any(e.WhichOneof("kind") == "message_received" for e in events)
 
         await eventually(heard, 15, "the friend's message is an event")
-        metrics = [await asyncio.to_thread(_scrape, port) for port in fleet.metrics_ports.values()]
-        async with fleet.client(token=made.secret) as operator:
+        async with fleet.client(token=token) as operator:
             said.append(str(await operator.status()))
-        await fleet.services["registry"].stop()  # flushes the database's journal as well
-        canaries = {
-            "session string": fine.session.encode(),
-            "auth key": fine.auth_key,
-            "auth key in hex": fine.auth_key.hex().encode(),
-            "auth key in base64": base64.b64encode(fine.auth_key)[:200],
-            "proxied session": proxied.session.encode(),
-            "proxy password": PROXY_PASSWORD.encode(),
-            "api hash": API_HASH.encode(),
-            "admin token": fleet.admin_token.encode(),
-            "operator token": made.secret.encode(),
-            "login code": LOGIN_CODE.encode(),
+        shown = {
+            "errors": "".join(said),
+            "metrics": "".join([await asyncio.to_thread(_scrape, p) for p in fleet.metrics_ports.values()]),
+            "events": "".join(map(str, events)),
+            "reflection": await _reflect(fleet),
         }
-        shown = {"errors": "".join(said), "metrics": "".join(metrics), "events": "".join(map(str, events))}
-    places = {name: text.encode() for name, text in shown.items()}
-    # The data centre is not ours: its journal, state and log may know all. Two files hold secrets on purpose.
-    kept = {"journal.jsonl", "testdc.state", "testdc.log", "master.key", "admin.token"}
-    places |= {
-        str(p.relative_to(tmp_path)): p.read_bytes()
-        for p in tmp_path.rglob("*")
-        if p.is_file() and p.name not in kept
-    }
-    assert {"registry.db", "scheduler.db", "worker-1.log", "gateway-1.log"} <= set(places)
-    found = [
-        (what, where)
-        for where, content in places.items()
-        for what, canary in canaries.items()
-        if canary in content
-    ]
-    assert found == []
-    for log in (name for name in places if name.endswith(".log")):
-        assert PHONE_NAME.encode() not in places[log], f"{log} shows a phone number"
-    assert shown["events"].count("hello there") >= 1, "the events that were searched are empty"
+        await fleet.services["registry"].stop()  # flushes the database's journal as well
+        canaries = _canaries(fleet, fine, proxied, token)
+    _look_for(canaries, shown, _written(tmp_path))
+
+
+def _look_for(canaries: dict[str, bytes], shown: dict[str, str], written: dict[str, bytes]) -> None:
+    """Fails when a canary stands anywhere, or when there was nothing to look at."""
+    assert {"registry.db", "scheduler.db", "worker-1.log", "gateway-1.log"} <= set(written)
+    assert "hello there" in shown["events"], "the events that were searched are empty"
+    assert "ImportAccounts" in shown["reflection"], "the reflection that was searched is empty"
     assert "rpc_requests_total" in shown["metrics"], "the metrics that were searched are empty"
+    places = {name: text.encode() for name, text in shown.items()} | written
+    assert [
+        (what, where) for what, secret in canaries.items() for where in places if secret in places[where]
+    ] == []
+    logs = [name for name in written if name.endswith(".log")]
+    assert [name for name in logs if PHONE_NAME.encode() in written[name]] == [], "a log shows a phone number"
+
+
+async def _reflect(fleet: Fleet) -> str:
+    """Everything that the gateway tells of itself by reflection."""
+    request = reflection_pb2.ServerReflectionRequest
+    asked = [
+        request(list_services=""),
+        *(
+            request(file_containing_symbol=f"tgfleet.gateway.v1.{name}Service")
+            for name in ("Fleet", "Account", "Token")
+        ),
+    ]
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{fleet.ports['gateway-1']}") as channel:
+        call = reflection_pb2_grpc.ServerReflectionStub(channel).ServerReflectionInfo(iter(asked), timeout=10)
+        return "".join([str(answer) async for answer in call])
 
 
 def _scrape(port: int) -> str:

@@ -115,7 +115,7 @@ def files_changed(fleet: Fleet, worker: Worker, files: Sequence[AnnouncedFile]) 
     keys = fleet.files.replace(worker, files)
     if keys:
         for entry in fleet.accounts:
-            if entry.phase is Phase.IDLE and entry.spec.auth_key_id in keys and entry.wants_to_run():
+            if entry.phase is Phase.IDLE and fleet.key_of(entry.spec) in keys and entry.wants_to_run():
                 entry.resting = False
                 pursuit.pursue(fleet, entry)
     pursuit.serve_parked(fleet, worker)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from services.scheduler.domain import commands as c
 from services.scheduler.domain.accounts import Accounts, Entry
 from services.scheduler.domain.calls import FleetCall
-from services.scheduler.domain.model import Config, Reason, Rules, SessionState, Verdict
+from services.scheduler.domain.model import AccountSpec, Config, Reason, Rules, SessionState, Verdict
 from services.scheduler.domain.pacing import Pacer
 from services.scheduler.domain.timers import Timers
 from services.scheduler.domain.workers import Files, Worker, Workers
@@ -145,6 +145,19 @@ class Fleet:
     def warming(self) -> bool:
         """Whether this leader may not place anything yet."""
         return self.warm_until is not None
+
+    def key_of(self, spec: AccountSpec) -> str:
+        """The account's auth key id. The registry learns that of a session file at the first grant; until
+        then it is what the home worker announced."""
+        if spec.auth_key_id or not spec.session_file:
+            return spec.auth_key_id
+        home = self.workers.get(spec.home_worker)
+        file = home.files.get(spec.session_file) if home is not None else None
+        return file.auth_key_id if file is not None else ""
+
+    def holders(self, spec: AccountSpec) -> dict[str, str]:
+        """The workers that announced the account's key, with the file's name there. Do not change it."""
+        return self.files.holders(self.key_of(spec))
 
     def publish(self, entry: Entry, state: SessionState, verdict: Verdict | None, worker_id: str) -> None:
         """Shows a session's new state to people."""

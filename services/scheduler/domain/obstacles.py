@@ -59,7 +59,7 @@ def _starts_stopped(fleet: Fleet, _entry: Entry) -> Verdict | None:
 
 def _conflict(fleet: Fleet, entry: Entry) -> Verdict | None:
     spec = entry.spec
-    holders = fleet.files.holders(spec.auth_key_id)
+    holders = fleet.holders(spec)
     if not holders:
         return None
     places = [

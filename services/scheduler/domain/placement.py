@@ -67,7 +67,7 @@ def session_file(fleet: Fleet, entry: Entry) -> str:
     home = fleet.workers.get(spec.home_worker)
     if home is not None and spec.session_file in home.files:
         return spec.session_file
-    return fleet.files.holders(spec.auth_key_id).get(spec.home_worker, spec.session_file)
+    return fleet.holders(spec).get(spec.home_worker, spec.session_file)
 
 
 def movable(fleet: Fleet, entry: Entry, moving: int) -> bool:
@@ -84,8 +84,8 @@ def _home(fleet: Fleet, entry: Entry) -> Worker | Verdict:
     home = fleet.workers.get(spec.home_worker)
     if home is None or not home.attached or home.leaving:
         if not spec.home_worker:
-            return sentences.missing(spec, fleet.files.holders(spec.auth_key_id))
-        others = {w: f for w, f in fleet.files.holders(spec.auth_key_id).items() if w != spec.home_worker}
+            return sentences.missing(spec, fleet.holders(spec))
+        others = {w: f for w, f in fleet.holders(spec).items() if w != spec.home_worker}
         return sentences.home_offline(spec.home_worker, others, spec)
     if spec.location is Location.WORKER_FILE:
         refused = _file_refusal(fleet, entry, home)
@@ -99,7 +99,7 @@ def _home(fleet: Fleet, entry: Entry) -> Worker | Verdict:
 def _file_refusal(fleet: Fleet, entry: Entry, home: Worker) -> Verdict | None:
     file = home.files.get(session_file(fleet, entry))
     if file is None:
-        holders = fleet.files.holders(entry.spec.auth_key_id)
+        holders = fleet.holders(entry.spec)
         return sentences.missing(entry.spec, holders)
     return sentences.file_problem(file.file_name, home.worker_id, file.problem) if file.problem else None
 

@@ -94,6 +94,14 @@ def workers_page(fleet: Fleet, after: str, size: int) -> tuple[Sequence[Worker],
     return page, page[-1].worker_id if len(ordered) > size else ""
 
 
-def users_of_keys(entries: Iterable[Entry]) -> dict[str, str]:
-    """Account by auth key, to say whose a worker's session file is."""
-    return {entry.spec.auth_key_id: entry.account_id for entry in entries if entry.spec.auth_key_id}
+def users_of_files(entries: Iterable[Entry]) -> dict[str | tuple[str, str], str]:
+    """Account by auth key, and by (worker, file name) for files whose key nobody knows yet: to say whose a
+    worker's session file is."""
+    users: dict[str | tuple[str, str], str] = {}
+    for entry in entries:
+        spec = entry.spec
+        if spec.auth_key_id:
+            users[spec.auth_key_id] = entry.account_id
+        if spec.session_file:
+            users[spec.home_worker, spec.session_file] = entry.account_id
+    return users

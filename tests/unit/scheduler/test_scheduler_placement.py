@@ -144,6 +144,15 @@ def test_the_same_key_on_two_workers_is_a_conflict_that_names_both() -> None:
     assert only(c.SetWanted, stage.commands) == []
 
 
+def test_a_copy_of_a_file_that_never_ran_is_a_conflict_as_well() -> None:
+    spec = file_account()
+    spec.auth_key_id = ""  # the registry learns it at the first grant
+    stage = Stage([spec])
+    stage.attach("home", files=[AnnouncedFile("a.session", "key-a")])
+    stage.attach("w2", files=[AnnouncedFile("copy.session", "key-a")])
+    assert outcomes(stage.start_all()) == {"a": "SKIPPED/SESSION_CONFLICT"}
+
+
 def test_a_session_in_the_vault_and_in_a_file_is_a_conflict() -> None:
     stage = Stage(accounts("a"))
     stage.attach("w1", files=[AnnouncedFile("x.session", "key-a")])
