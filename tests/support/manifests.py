@@ -21,7 +21,12 @@ Manifest = dict[str, Any]
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / "deploy" / "k8s"
 RENDERED = FOLDER / "rendered"
-TARGETS = {"base": "base", "demo": "overlays/demo", "production": "overlays/production"}
+TARGETS = {
+    "base": "base",
+    "demo": "overlays/demo",
+    "production": "overlays/production",
+    "managed": "overlays/managed",
+}
 
 
 def sources_digest() -> str:

@@ -1,4 +1,4 @@
-"""A secret is read from a file that a setting names; a server says that it lives although it does not serve."""
+"""A secret is read from a file that a setting names; a server that does not serve says that it lives."""
 
 from __future__ import annotations
 

@@ -225,3 +225,13 @@ def _arrows(spec: dict[str, Any], direction: str, peers: str) -> Iterator[tuple[
             other = peer["podSelector"]["matchLabels"]["app.kubernetes.io/name"]
             for port in rule["ports"]:
                 yield (other, own, port["port"]) if direction == "ingress" else (own, other, port["port"])
+
+
+def test_stores_outside_of_the_cluster_are_reached_by_address_and_nothing_else_changes() -> None:
+    out = set()
+    for name in ("registry", "scheduler", "migrate"):
+        for rule in of_kind("managed", "NetworkPolicy")[name]["spec"]["egress"]:
+            out |= {(name, rule["ports"][0]["port"]) for peer in rule["to"] if "ipBlock" in peer}
+    assert out == {(a, port) for a, b, port in ARROWS | AROUND if b in {"etcd", "postgres"} and a != "etcd"}
+    assert "etcd" not in pods("managed")
+    assert "postgres" not in pods("managed")
