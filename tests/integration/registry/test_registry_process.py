@@ -98,7 +98,8 @@ async def test_a_grant_has_everything_that_a_worker_needs(registry: RegistryProc
 
 
 async def test_everything_is_there_after_kill_9(tmp_path: Path, own_etcd: EtcdProcess) -> None:
-    first = await RegistryProcess(tmp_path, own_etcd.endpoint).start()
+    ttl = {"TGFLEET_LEASE_TTL": "15s"}  # longer than a start takes on a busy machine
+    first = await RegistryProcess(tmp_path, own_etcd.endpoint, **ttl).start()
     items = [vault_item(f"n{number}", labels={"k": "v"}) for number in range(5)]
     results = await first.add(*items, request_id="r1")
     ids = [result.account.account_id for result in results]
@@ -111,7 +112,7 @@ async def test_everything_is_there_after_kill_9(tmp_path: Path, own_etcd: EtcdPr
     await first.stub.ReportFacts(pb.ReportFactsRequest(facts=[wait]), timeout=5)
     await first.end(signal.SIGKILL)
 
-    second = await RegistryProcess(tmp_path, own_etcd.endpoint).start()
+    second = await RegistryProcess(tmp_path, own_etcd.endpoint, **ttl).start()
     try:
         listed = await second.stub.ListAccounts(pb.ListAccountsRequest(), timeout=5)
         assert [account.name for account in listed.response.accounts] == [f"n{number}" for number in range(5)]
@@ -137,7 +138,7 @@ async def test_a_second_process_on_one_database_is_refused(
 ) -> None:
     other = RegistryProcess(registry.folder, etcd.endpoint)
     assert await asyncio.to_thread(other.spawn().wait, 30) == 2
-    assert "another registry process has" in other.log.read_text()
+    assert "another process has" in other.log.read_text()
 
 
 @pytest.mark.parametrize(
