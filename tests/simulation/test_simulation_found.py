@@ -54,6 +54,15 @@ def test_an_end_counts_although_the_workers_clock_was_set_back() -> None:
     assert stage.started_again()
 
 
+def test_a_refusal_counts_although_the_workers_clock_was_set_back() -> None:
+    stage = Stage()
+    (command,) = stage.hello("w1")
+    stage.report("w1", at(SessionState.STARTING, command, token=None))
+    stage.core.fleet.accounts.get("a").token = TOKEN  # type: ignore[union-attr]  # of an earlier life
+    stage.report("w1", at(SessionState.FAILED, command, token=None, time=1e6 - 5))
+    assert stage.started_again()
+
+
 def test_a_start_that_a_hello_names_ends_under_its_own_command() -> None:
     stage = Stage()
     (first,) = stage.hello("w1")

@@ -114,9 +114,10 @@ def _ended(fleet: Fleet, entry: Entry, worker: Worker, report: Report) -> None:
         return  # an end before the start that is about to be sent
     if entry.phase is Phase.STARTING and not entry.adopted and report.command_id != entry.command_id:
         return  # an earlier start's end; of a start found there, every end that follows is its own
-    if entry.active and report.token != entry.token and 0.0 < report.state_time < entry.state_time:
+    ours = report.command_id == entry.command_id or report.token == entry.token
+    if entry.active and not ours and 0.0 < report.state_time < entry.state_time:
         # Told again on a new stream, of an earlier life of the session (both times by the worker's clock).
-        # The end of the present grant counts whatever that clock says: it may have been set back meanwhile.
+        # The end of the present start or grant counts whatever that clock says: it may have been set back.
         return
     entry.token = report.token or entry.token
     if entry.phase is Phase.STOPPING:
