@@ -48,6 +48,7 @@ class WatchedSession(Session):  # type: ignore[misc]  # the library has no types
         self._transport_code: int | None = None
         self._answered_at: float | None = None
         self._lost: asyncio.Future[LinkDown] = asyncio.get_running_loop().create_future()
+        self._heard_at = clock.monotonic()
         self._unpacking = 0
         self._unpacked = asyncio.Event()
         self.in_flight = 0
@@ -161,7 +162,9 @@ class WatchedSession(Session):  # type: ignore[misc]  # the library has no types
         try:
             await self.ping(self._keepalive)
         except (OSError, RPCError):
-            self._end(LinkDown(LinkCause.PING_TIMEOUT))
+            # The answer may stand in line behind a burst of updates, and what talks is not gone.
+            if self._lost.done() or self._clock.monotonic() - self._heard_at > self._keepalive:
+                self._end(LinkDown(LinkCause.PING_TIMEOUT))
         except Fenced:
             self._end(LinkDown(LinkCause.FENCED))
 
@@ -186,7 +189,7 @@ class WatchedSession(Session):  # type: ignore[misc]  # the library has no types
     async def room(self) -> None:
         """Waits until another packet may be taken in; the rest waits in the kernel, which slows the sender
         down. Unpacking waits for no answer of the data centre, so this cannot lock up."""
-        while self._unpacking >= _UNPACKING and not self._lost.done():
+        while self._unpacking >= _UNPACKING:
             self._unpacked.clear()
             await self._unpacked.wait()
 
@@ -204,6 +207,7 @@ class WatchedSession(Session):  # type: ignore[misc]  # the library has no types
 
     async def handle_packet(self, packet: bytes) -> None:
         """As the library's; a packet that it cannot parse is dropped instead of failing an unwatched task."""
+        self._heard_at = self._clock.monotonic()
         try:
             await super().handle_packet(packet)
         except Fenced:
@@ -215,6 +219,5 @@ class WatchedSession(Session):  # type: ignore[misc]  # the library has no types
         """Marks the end, once, and wakes whoever waits for an answer: none will come."""
         if not self._lost.done():
             self._lost.set_result(down)
-            self._unpacked.set()
         for result in self.results.values():
             result.event.set()
