@@ -56,6 +56,9 @@ bench: setup ## Make the figures that the README quotes, each beside its bare ba
 	$(BIN)/python -m benchmarks.start_all
 	$(BIN)/python -m benchmarks.worker_crash --sessions 100
 	$(BIN)/python -m benchmarks.worker_crash --sessions 1000 --rounds 1
+	$(BIN)/python -m benchmarks.detection
+	$(BIN)/python -m benchmarks.outage
+	$(BIN)/python -m benchmarks.clients
 
 lock: ## Resolve pyproject.toml again into requirements.lock (needs uv)
 	uv pip compile pyproject.toml --extra dev --universal --generate-hashes --no-emit-index-url \
