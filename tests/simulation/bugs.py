@@ -6,13 +6,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 from unittest.mock import patch
 
 from services.registry.adapters import memory_leases
-from services.registry.domain.leasing import Generation, Owner, Release, StoreView
+from services.registry.domain.leasing import Generation, StoreView
 from services.registry.handlers import generations
 from services.registry.handlers.generations import Generations
 from services.scheduler.domain.accounts import Entry
@@ -49,16 +49,6 @@ class _SameGeneration(Generations):
             async with self._store.write() as tx:
                 row: Any = tx
                 await row.confirm_mirror(before.number, written)
-
-
-class _AnyTokenStore(memory_leases.InMemoryLeaseStore):
-    """A release frees whatever its process holds, under whichever token."""
-
-    def _release(self, owner: Owner, release: Release) -> bool:
-        found = self._state.sessions.get(release.auth_key_id)
-        if found is not None:
-            release = replace(release, token=found.token)
-        return super()._release(owner, release)
 
 
 def _only_ttl(ttl: timedelta, _settle: timedelta) -> int:
@@ -99,7 +89,6 @@ BUGS = {
         ),
         Bug("no_deadline", keeper=_NoDeadline),
         Bug("no_token", patches=((Entry, "outranks", lambda _entry, _token: False),)),
-        Bug("no_token_on_release", store=_AnyTokenStore),
         Bug("no_term", terms=_AnyTerm, database=_AnyTermDatabase),
         Bug("same_generation", generations=_SameGeneration),
     )
