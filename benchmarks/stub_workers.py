@@ -41,6 +41,7 @@ class _StubWorker:
         self._leases: dict[int, registry_pb2.HeldLease] = {}
         self._running: dict[str, registry_pb2.Release] = {}
         self._call: Any = None
+        self._writing = asyncio.Lock()
 
     async def run(self) -> None:
         hello = worker_pb2.Hello(
@@ -59,7 +60,7 @@ class _StubWorker:
     async def _stay(self) -> None:
         for sequence in range(1, sys.maxsize):
             beat = worker_pb2.Heartbeat(sequence=sequence, sessions=len(self._running))
-            await self._call.write(scheduler_pb2.AttachWorkerRequest(heartbeat=beat))
+            await self._say(scheduler_pb2.AttachWorkerRequest(heartbeat=beat))
             if self._leases and sequence % _BEATS_TO_RENEWAL == 0:
                 await self._registry.RenewLeases(
                     registry_pb2.RenewLeasesRequest(lease_ids=list(self._leases), **self._owner())
@@ -112,7 +113,12 @@ class _StubWorker:
 
     async def _report(self, reports: Sequence[worker_pb2.SessionReport]) -> None:
         message = scheduler_pb2.AttachWorkerRequest(reports=worker_pb2.SessionReports(reports=reports))
-        await self._call.write(message)
+        await self._say(message)
+
+    async def _say(self, message: scheduler_pb2.AttachWorkerRequest) -> None:
+        """gRPC allows one write at a time."""
+        async with self._writing:
+            await self._call.write(message)
 
 
 def _in_parts(ids: list[str]) -> list[list[str]]:
