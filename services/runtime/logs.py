@@ -14,6 +14,7 @@ import os
 import sys
 import threading
 from collections.abc import MutableMapping
+from contextlib import suppress
 from types import TracebackType
 from typing import Any, Literal, TextIO
 
@@ -63,6 +64,14 @@ class _NamedLogger(structlog.WriteLogger):
     def __init__(self, out: TextIO, name: str = "") -> None:
         super().__init__(out)
         self.name = name
+
+    def msg(self, message: str) -> None:
+        """Writes a line. A full disk costs the line, not the process, which is worth more than its log."""
+        with suppress(OSError):
+            super().msg(message)
+
+    log = debug = info = warn = warning = msg
+    fatal = failure = err = error = critical = exception = msg
 
 
 class _StdlibHandler(logging.StreamHandler[TextIO]):
