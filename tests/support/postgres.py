@@ -17,6 +17,7 @@ import secrets
 import shutil
 import signal
 import subprocess
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -30,6 +31,14 @@ from tests.support.etcd import free_ports
 USER = "tgfleet"
 _START_LIMIT = 30.0
 _SERVANT = "nobody"
+_BECOME = """
+import os, pwd, sys
+who = pwd.getpwnam(sys.argv[1])
+os.setgroups([]); os.setgid(who.pw_gid); os.setuid(who.pw_uid)
+os.execv(sys.argv[2], sys.argv[2:])
+"""
+"""PostgreSQL refuses to run as root. Python's own `user=` forks this process, whose gRPC threads then crash
+the child; a fresh process that changes its own user is safe."""
 _EXECUTABLE_BY_ALL = 0o001
 _SETTINGS = {
     "unix_socket_directories": "",
@@ -48,7 +57,7 @@ class PostgresProcess:
         self.password = f"canary-{secrets.token_hex(8)}"
         self.folder = Path(tempfile.mkdtemp(prefix="tgfleet-pg-"))
         self._binaries = _binaries(self.folder)
-        self._as: dict[str, str] = {"user": _SERVANT} if os.geteuid() == 0 else {}
+        self._as = [sys.executable, "-c", _BECOME, _SERVANT] if os.geteuid() == 0 else []
         [self.port] = free_ports(1)
         self._process: subprocess.Popen[bytes] | None = None
         self._databases = 0
@@ -110,12 +119,11 @@ class PostgresProcess:
         command = [str(self._binaries / "postgres"), "-D", str(self.folder / "data"), "-p", str(self.port)]
         with (self.folder / "log").open("ab") as log:
             self._process = subprocess.Popen(
-                [*command, *options],
+                [*self._as, *command, *options],
                 stdout=log,
                 stderr=log,
                 cwd=self.folder,
                 start_new_session=True,
-                user=self._as.get("user"),
             )
         deadline = time.monotonic() + _START_LIMIT
         while True:
@@ -172,14 +180,13 @@ class PostgresProcess:
     def _run(self, program: str, *arguments: str) -> str:
         """Runs one of PostgreSQL's programs; what it printed."""
         done = subprocess.run(
-            [str(self._binaries / program), *arguments],
+            [*(self._as if program == "initdb" else []), str(self._binaries / program), *arguments],
             check=True,
             capture_output=True,
             text=True,
             cwd=self.folder,
             timeout=_START_LIMIT,
             env=os.environ | {"PGPASSWORD": self.password, "PGCONNECT_TIMEOUT": "5"},
-            user=self._as.get("user"),
         )
         return done.stdout.strip()
 
