@@ -48,9 +48,12 @@ async def test_a_session_file_is_offered_then_imported_then_started_on_its_worke
         listed = (await client.accounts.ListAccounts(account_pb2.ListAccountsRequest())).accounts
         assert not listed, "nothing is imported by itself"
         await _import_file(client, "night", "worker-2", "night.session")
-        file = await _announced(client, "worker-2", "night.session")
-        assert file is not None
-        assert file.account_id, "the file is somebody's now, although it never ran"
+
+        async def owned() -> bool:
+            found = await _announced(client, "worker-2", "night.session")
+            return found is not None and bool(found.account_id)
+
+        await eventually(owned, 10, "the file is somebody's now, although it never ran")
         results = await client.start_all()
         assert outcomes(results) == {"night": "STARTED"}
         assert results[0].worker_id == "worker-2"
