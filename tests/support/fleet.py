@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import contextlib
+import itertools
 import os
 import secrets
 import signal
@@ -41,14 +42,19 @@ from tgfleet.testdc.v1 import control_pb2_grpc
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def free_port() -> int:
-    """A loopback port that nobody listens on now.
+_SLICES, _SLICE = 12, 1_000
+_MINE = int(os.environ.get("PYTEST_XDIST_WORKER", "gw-1").removeprefix("gw")) + 1
+_ports = itertools.cycle(range(20_000 + _MINE % _SLICES * _SLICE, 20_000 + (_MINE % _SLICES + 1) * _SLICE))
 
-    Below the range from which systems lend out client ports: one of those would be taken by some outgoing
-    connection before the service binds it.
+
+def free_port() -> int:
+    """A loopback port that nobody listens on now, and that no test beside this one is given.
+
+    Each process of a parallel test run counts through a thousand ports of its own, below the range from
+    which systems lend out client ports: one of those would be taken before the service binds it.
     """
     while True:
-        port = 20_000 + secrets.randbelow(12_000)
+        port = next(_ports)
         with socket.socket() as probe, contextlib.suppress(OSError):
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind(("127.0.0.1", port))
