@@ -9,6 +9,14 @@ from typing import Protocol
 from services.scheduler.domain.commands import ReportCrashes, SetWanted
 from services.scheduler.domain.events import AccountsChanged, AccountsSnapshot
 from services.scheduler.domain.model import KnownWorker
+from services.scheduler.domain.transfers.records import (
+    Changes,
+    RefusedMessage,
+    ShardRecord,
+    TransferPicture,
+    TransferRecord,
+    TransferState,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,4 +133,33 @@ class Store(Protocol):
 
     async def close(self) -> None:
         """Closes the database, and lets another process have the file."""
+        ...
+
+
+class TransferStore(Protocol):
+    """Transfers in the scheduler's database. Every commit compares the term in its own transaction."""
+
+    async def load(self) -> TransferPicture:
+        """What a new leader takes up."""
+        ...
+
+    async def commit(self, term: int, changes: Changes) -> None:
+        """Writes all of it or nothing; on disk when it returns. Commits of callers at the same time may share a
+        transaction, in the order in which they were asked for. Raises Aborted (TERM_LOST), Unavailable."""
+        ...
+
+    async def find_request(self, request_id: str) -> TransferRecord | None:
+        """The transfer that a request made, also one that has ended."""
+        ...
+
+    async def get(
+        self, transfer_id: str
+    ) -> tuple[TransferRecord, Sequence[ShardRecord], Sequence[RefusedMessage]] | None:
+        """One transfer, also one that has ended, with its latest 100 refused messages."""
+        ...
+
+    async def page(
+        self, states: Sequence[TransferState], before: tuple[float, str] | None, limit: int
+    ) -> Sequence[tuple[TransferRecord, Sequence[ShardRecord]]]:
+        """Newest first, after the (created, transfer_id) of the page before."""
         ...

@@ -1,0 +1,1 @@
+"""Transfers: pure decisions. Knows neither protobuf nor SQL nor a clock."""
