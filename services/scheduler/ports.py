@@ -144,8 +144,9 @@ class TransferStore(Protocol):
         ...
 
     async def commit(self, term: int, changes: Changes) -> None:
-        """Writes all of it or nothing; on disk when it returns. Commits of callers at the same time may share a
-        transaction, in the order in which they were asked for. Raises Aborted (TERM_LOST), Unavailable."""
+        """Writes all of it or nothing; on disk when it returns. Commits of callers at the same time may
+        share a transaction, in the order in which they were asked for. Raises Aborted (TERM_LOST),
+        Unavailable."""
         ...
 
     async def find_request(self, request_id: str) -> TransferRecord | None:

@@ -1,6 +1,5 @@
-"""What is durable of transfers, as the database keeps it and the core works with it. The enums bear the names of
-their protobuf twins. Times of day are seconds since 1970 (`float`, 0.0 for none).
-"""
+"""What is durable of transfers, as the database keeps it and the core works with it. The enums bear the
+names of their protobuf twins. Times of day are seconds since 1970 (`float`, 0.0 for none)."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -63,8 +62,8 @@ class Chat:
 
 @dataclass(frozen=True, slots=True)
 class TransferSpec:
-    """What was asked for, with the selection resolved. `media` holds names of MediaKind; `range_text` says the
-    range as it was asked for, for people (`ids 5-90`, `last 100`)."""
+    """What was asked for, with the selection resolved. `media` holds names of MediaKind; `range_text` says
+    the range as it was asked for, for people (`ids 5-90`, `last 100`)."""
 
     source: str
     target: str
@@ -121,7 +120,8 @@ class TransferRecord:
 
 @dataclass(slots=True)
 class ShardRecord:
-    """A part of a transfer. Everything up to `checkpoint` is sent or skipped; `last_id` 0 while it has no end."""
+    """A part of a transfer. Everything up to `checkpoint` is sent or skipped; `last_id` 0 while it has no
+    end."""
 
     transfer_id: str
     shard: int
@@ -137,9 +137,9 @@ class ShardRecord:
 
 @dataclass(slots=True)
 class BatchRecord:
-    """One batch: what is about to be, or was, sent. `through_id`: the checkpoint once it is settled; `skipped`:
-    ids passed over on the way there, by reason. `target_ids` has a 0 for what was not named, and is empty until
-    something is known. `order_id` names its latest transmission."""
+    """One batch: what is about to be, or was, sent. `through_id`: the checkpoint once it is settled;
+    `skipped`: ids passed over on the way there, by reason. `target_ids` has a 0 for what was not named, and
+    is empty until something is known. `order_id` names its latest transmission."""
 
     transfer_id: str
     shard: int
@@ -161,8 +161,9 @@ class BatchRecord:
 
 @dataclass(frozen=True, slots=True)
 class WaitRecord:
-    """A wait that Telegram imposed, as the scheduler heard it: kept here too, so that it is on disk with the
-    batch's result. `seconds` as first told: after a restart no more than that remains. `chat_id` 0 for all."""
+    """A wait that Telegram imposed, as the scheduler heard it: kept here too, so that it is on disk with
+    the batch's result. `seconds` as first told: after a restart no more than that remains. `chat_id` 0 for
+    all."""
 
     account_id: str
     method: str
@@ -204,7 +205,8 @@ class ModelRecord:
 
 @dataclass(slots=True)
 class Changes:
-    """Everything that one commit writes, in one transaction: rows are replaced as a whole, counts are added."""
+    """Everything that one commit writes, in one transaction: rows are replaced as a whole, counts are
+    added."""
 
     transfers: list[TransferRecord] = field(default_factory=list)
     shards: list[ShardRecord] = field(default_factory=list)
