@@ -7,6 +7,7 @@ import grpc
 from services.gateway.adapters.reachability import watch_reachability
 from services.gateway.adapters.registry import GrpcRegistry
 from services.gateway.adapters.scheduler import GrpcScheduler
+from services.gateway.adapters.transfers import GrpcTransfers
 from services.gateway.audit_interceptor import AuditInterceptor
 from services.gateway.domain.forms import MAX_REQUEST_BYTES
 from services.gateway.handlers.audit import AuditTrail
@@ -20,6 +21,7 @@ from services.gateway.servicer import (
     TokenServicer,
 )
 from services.gateway.settings import Settings
+from services.gateway.transfer_servicer import TransferServicer
 from services.runtime.channels import open_channel
 from services.runtime.clock import SystemClock
 from services.runtime.logs import get_logger
@@ -31,6 +33,7 @@ from tgfleet.gateway.v1.audit_pb2_grpc import add_AuditServiceServicer_to_server
 from tgfleet.gateway.v1.fleet_pb2_grpc import add_FleetServiceServicer_to_server
 from tgfleet.gateway.v1.key_pb2_grpc import add_KeyServiceServicer_to_server
 from tgfleet.gateway.v1.token_pb2_grpc import add_TokenServiceServicer_to_server
+from tgfleet.gateway.v1.transfer_pb2_grpc import add_TransferServiceServicer_to_server
 
 _log = get_logger("gateway")
 
@@ -69,6 +72,8 @@ async def build(settings: Settings, life: Lifecycle) -> ServiceServer:
         FleetServicer(scheduler, registry, authenticator, life.stopping, settings.fleet_call_timeout),
     )
     server.add(add_AccountServiceServicer_to_server, AccountServicer(registry))
+    transfers = TransferServicer(GrpcTransfers(scheduler_channel), authenticator, life.stopping)
+    server.add(add_TransferServiceServicer_to_server, transfers)
     server.add(add_TokenServiceServicer_to_server, TokenServicer(registry))
     server.add(add_KeyServiceServicer_to_server, KeyServicer(registry))
     server.add(add_AuditServiceServicer_to_server, AuditServicer(registry))

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from services.runtime.redact import mask_name, redact_text
-from tgfleet.gateway.v1 import account_pb2, key_pb2, token_pb2
+from tgfleet.gateway.v1 import account_pb2, key_pb2, token_pb2, transfer_pb2
 
 _MAX_LISTED = 20
 """Targets of one kind that are listed; of more, the number is told."""
@@ -16,7 +16,10 @@ _MAX_TEXT = 80
 _MAX_ENTRY = 200
 
 _ROLES = {number: name.removeprefix("ROLE_").lower() for name, number in token_pb2.Role.items()}
-_SINGLE = ("account_id", "name", "worker_id")
+_SINGLE = ("account_id", "name", "worker_id", "transfer_id")
+_STATES = {
+    number: name.removeprefix("TRANSFER_STATE_") for name, number in transfer_pb2.TransferState.items()
+}
 _FLEET_CALLS = ("StartAllRequest", "StopAllRequest", "StartChatRequest", "StopChatRequest")
 
 
@@ -39,11 +42,28 @@ def _targets(request: Any) -> Iterator[str]:
         yield f"role={_ROLES[request.role]}"
     if "undo" in fields and request.undo:
         yield "undo"
-    if isinstance(request, account_pb2.UpdateAccountRequest):
-        yield _target("account_id", request.account.account_id)
-        yield from _some("field", request.update_mask.paths)
-    if isinstance(request, account_pb2.ImportAccountsRequest):
-        yield from _some("name", (item.name for item in request.items))
+    yield from _particular(request)
+
+
+def _particular(request: Any) -> Iterator[str]:
+    """What only one kind of request has."""
+    match request:
+        case account_pb2.UpdateAccountRequest():
+            yield _target("account_id", request.account.account_id)
+            yield from _some("field", request.update_mask.paths)
+        case account_pb2.ImportAccountsRequest():
+            yield from _some("name", (item.name for item in request.items))
+        case transfer_pb2.CreateTransferRequest():
+            yield from _transfer(request.spec)
+        case transfer_pb2.SettleBatchRequest():
+            yield f"shard={request.shard} batch={request.batch} {'sent' if request.sent else 'not sent'}"
+
+
+def _transfer(spec: transfer_pb2.TransferSpec) -> Iterator[str]:
+    yield _target("source", spec.source)
+    yield _target("target", spec.target)
+    yield from _some("account", spec.account_ids)
+    yield from _some("label", (f"{key}={value}" for key, value in sorted(spec.match_labels.items())))
 
 
 def _some(kind: str, values: Iterable[str]) -> Iterator[str]:
@@ -70,6 +90,8 @@ def detail_of(answer: Any) -> str:
         return _counted(counts.items())
     if isinstance(answer, key_pb2.RotateKeysResponse):
         return f"{answer.resealed} resealed with {shown(answer.key_id)}, {answer.unreadable} unreadable"
+    if "transfer" in answer.DESCRIPTOR.fields_by_name:
+        return f"{shown(answer.transfer.transfer_id)} {_STATES.get(answer.transfer.state, '')}".strip()
     if "summary" in answer.DESCRIPTOR.fields_by_name and answer.HasField("summary"):
         return _counted(answer.summary.by_outcome.items())
     return ""

@@ -11,6 +11,7 @@ from google.protobuf.message import Message
 
 from services.gateway.domain import forms
 from services.gateway.domain.forms import BadForm
+from services.gateway.transfer_checks import TRANSFER_CHECKS, check_transfer_policy
 from services.runtime.errors import InvalidArgument
 from tgfleet.gateway.v1 import account_pb2, audit_pb2, fleet_pb2, key_pb2, token_pb2
 
@@ -151,6 +152,7 @@ _UPDATES: Mapping[str, Callable[[account_pb2.UpdateAccountRequest], None]] = {
         "account.time_zone", request.account.time_zone, _MAX_TIME_ZONE
     ),
     "chat_policy": _update_policy,
+    "transfer_policy": check_transfer_policy,
     "proxy": lambda request: forms.check_text("proxy", request.proxy, _MAX_PROXY),
 }
 
@@ -179,4 +181,5 @@ _CHECKS: Mapping[type[Message], Callable[[Any], None]] = {
     key_pb2.ListKeysRequest: _nothing,
     key_pb2.RotateKeysRequest: _nothing,
     audit_pb2.ListAuditEntriesRequest: _page,
+    **TRANSFER_CHECKS,
 }

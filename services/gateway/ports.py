@@ -18,6 +18,7 @@ from tgfleet.gateway.v1 import (
     key_pb2,
     result_pb2,
     token_pb2,
+    transfer_pb2,
 )
 
 
@@ -99,6 +100,52 @@ class FleetScheduler(Protocol):
     ) -> fleet_pb2.DrainWorkerResponse:
         """As FleetService.DrainWorker."""
         ...
+
+
+class TransferScheduler(Protocol):
+    """The scheduler that leads, for transfers. Every method is the public RPC of the same name, within
+    `within` seconds; Unavailable and Aborted mean that the leader was lost and may be asked again."""
+
+    async def create(
+        self, request: transfer_pb2.CreateTransferRequest, within: float
+    ) -> transfer_pb2.CreateTransferResponse: ...
+
+    async def get(
+        self, request: transfer_pb2.GetTransferRequest, within: float
+    ) -> transfer_pb2.GetTransferResponse: ...
+
+    async def page(
+        self, request: transfer_pb2.ListTransfersRequest, within: float
+    ) -> transfer_pb2.ListTransfersResponse:
+        """As TransferService.ListTransfers."""
+        ...
+
+    def watch(
+        self, request: transfer_pb2.WatchTransferRequest, within: float | None
+    ) -> AsyncGenerator[transfer_pb2.Transfer, None]:
+        """As it is now, then after every change, until its end. Closing the generator cancels the
+        watching."""
+        ...
+
+    async def pause(
+        self, request: transfer_pb2.PauseTransferRequest, within: float
+    ) -> transfer_pb2.PauseTransferResponse: ...
+
+    async def resume(
+        self, request: transfer_pb2.ResumeTransferRequest, within: float
+    ) -> transfer_pb2.ResumeTransferResponse: ...
+
+    async def cancel(
+        self, request: transfer_pb2.CancelTransferRequest, within: float
+    ) -> transfer_pb2.CancelTransferResponse: ...
+
+    async def explain(
+        self, request: transfer_pb2.ExplainTransferRequest, within: float
+    ) -> transfer_pb2.ExplainTransferResponse: ...
+
+    async def settle(
+        self, request: transfer_pb2.SettleBatchRequest, within: float
+    ) -> transfer_pb2.SettleBatchResponse: ...
 
 
 class AccountRegistry(AccountDirectory, Protocol):

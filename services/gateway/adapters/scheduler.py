@@ -1,6 +1,7 @@
 """The scheduler that leads, reached over gRPC. Standbys answer health NOT_SERVING and so get no call."""
 
 from collections.abc import AsyncGenerator, Sequence
+from typing import overload
 
 import grpc
 
@@ -54,8 +55,8 @@ class GrpcScheduler:
         self, request: fleet_pb2.WatchEventsRequest, within: float | None
     ) -> AsyncGenerator[Sequence[event_pb2.Event], None]:
         inner = scheduler_pb2.WatchEventsRequest(request=request)
-        await self._leader(LEADER_WAIT if within is None else min(within, LEADER_WAIT))
-        async with open_call(self._stub.WatchEvents, inner, timeout=within) as messages:
+        left = await leader_reached(self._channel, within)
+        async with open_call(self._stub.WatchEvents, inner, timeout=left) as messages:
             async for message in messages:
                 yield message.response.events
 
@@ -79,12 +80,17 @@ class GrpcScheduler:
 
     async def _left(self, within: float) -> float:
         """What is left of the time once a leader is there."""
-        return await reached(self._channel, within, min(within * 0.8, LEADER_WAIT), _no_leader())
-
-    async def _leader(self, seconds: float) -> None:
-        """Returns when a leader is connected. Raises Unavailable."""
-        await reached(self._channel, seconds, seconds, _no_leader())
+        return await leader_reached(self._channel, within)
 
 
-def _no_leader() -> Unavailable:
-    return Unavailable("No scheduler leads right now; try again in a moment.", reason="SCHEDULER_UNAVAILABLE")
+@overload
+async def leader_reached(channel: grpc.aio.Channel, within: float) -> float: ...
+@overload
+async def leader_reached(channel: grpc.aio.Channel, within: float | None) -> float | None: ...
+async def leader_reached(channel: grpc.aio.Channel, within: float | None) -> float | None:
+    """What is left of the time (None: no limit) once a leader is connected. Raises Unavailable."""
+    none = Unavailable("No scheduler leads right now; try again in a moment.", reason="SCHEDULER_UNAVAILABLE")
+    if within is None:
+        await reached(channel, LEADER_WAIT, LEADER_WAIT, none)
+        return None
+    return await reached(channel, within, min(within * 0.8, LEADER_WAIT), none)

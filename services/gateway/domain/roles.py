@@ -28,6 +28,10 @@ _READ_ONLY = frozenset(
         "AccountService.ListAccounts",
         "AccountService.GetAccount",
         "TokenService.ListTokens",
+        "TransferService.GetTransfer",
+        "TransferService.ListTransfers",
+        "TransferService.WatchTransfer",
+        "TransferService.ExplainTransfer",
         "KeyService.ListKeys",
         "AuditService.ListAuditEntries",
     }
@@ -56,6 +60,17 @@ _TABLE: Mapping[str, Mapping[str, Role]] = {
         "EnableAccount": Role.OPERATOR,
         "DisableAccount": Role.OPERATOR,
         "ResetFloodWaits": Role.OPERATOR,
+    },
+    "TransferService": {
+        "CreateTransfer": Role.OPERATOR,
+        "GetTransfer": Role.VIEWER,
+        "ListTransfers": Role.VIEWER,
+        "WatchTransfer": Role.VIEWER,
+        "PauseTransfer": Role.OPERATOR,
+        "ResumeTransfer": Role.OPERATOR,
+        "CancelTransfer": Role.OPERATOR,
+        "ExplainTransfer": Role.VIEWER,
+        "SettleBatch": Role.OPERATOR,
     },
     "TokenService": {
         "CreateToken": Role.ADMIN,
