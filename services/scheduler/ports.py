@@ -143,10 +143,10 @@ class TransferStore(Protocol):
         """What a new leader takes up."""
         ...
 
-    async def commit(self, term: int, changes: Changes) -> None:
-        """Writes all of it or nothing; on disk when it returns. Commits of callers at the same time may
-        share a transaction, in the order in which they were asked for. Raises Aborted (TERM_LOST),
-        Unavailable."""
+    async def commit(self, term: int, number: int, changes: Sequence[Changes]) -> None:
+        """Writes all of it, in order, or nothing; on disk when it returns. `number` counts the commits of the
+        term upwards: one that was written already writes nothing, so that a commit whose answer was lost can
+        be repeated although it adds counts. Raises Aborted (TERM_LOST), Unavailable."""
         ...
 
     async def find_request(self, request_id: str) -> TransferRecord | None:

@@ -28,7 +28,7 @@ class SqlStore:
     async def begin_term(self, holder: str) -> int:
         async with self._database.write() as opened:
             seen = await _term(opened)
-            values = {"term": seen + 1, "holder": holder, "began": time.time()}
+            values = {"term": seen + 1, "holder": holder, "began": time.time(), "commits": 0}
             if seen == 0:
                 await opened.execute(insert(_TERMS).values(id=1, **values))
                 return 1
