@@ -7,7 +7,14 @@ from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from services.registry.domain import importing, leasing
-from services.registry.domain.account import AccountView, ChatPolicy, FloodWait, Reason, SessionLocation
+from services.registry.domain.account import (
+    AccountView,
+    ChatPolicy,
+    FloodWait,
+    Reason,
+    SessionLocation,
+    TransferPolicy,
+)
 from services.registry.domain.facts import (
     ChatCounts,
     Fact,
@@ -88,6 +95,7 @@ def account(view: AccountView) -> account_pb2.Account:
         api_id=found.api_id,
         time_zone=found.time_zone,
         chat_policy=chat_policy(found.chat_policy),
+        transfer_policy=transfer_policy(found.transfer_policy),
         wanted_running=found.wanted_running,
         wanted_chatting=found.wanted_chatting,
         block_reason=reason(found.block.reason),
@@ -114,6 +122,16 @@ def chat_policy(policy: ChatPolicy) -> account_pb2.ChatPolicy:
 def chat_policy_from(message: account_pb2.ChatPolicy) -> ChatPolicy:
     """As asked, unchecked."""
     return ChatPolicy(tuple(message.chat_ids), tuple(message.user_ids), message.contacts)
+
+
+def transfer_policy(policy: TransferPolicy) -> account_pb2.TransferPolicy:
+    """The public message."""
+    return account_pb2.TransferPolicy(daily_cap=policy.daily_cap, allowed_hours=policy.allowed_hours)
+
+
+def transfer_policy_from(message: account_pb2.TransferPolicy) -> TransferPolicy:
+    """As asked, unchecked."""
+    return TransferPolicy(message.daily_cap, tuple(message.allowed_hours))
 
 
 def flood_wait(wait: FloodWait) -> result_pb2.FloodWait:

@@ -86,6 +86,7 @@ class RegistryServicer(registry_pb2_grpc.RegistryServiceServicer):
             home_worker=account.home_worker,
             time_zone=account.time_zone,
             chat_policy=messages.chat_policy_from(account.chat_policy),
+            transfer_policy=messages.transfer_policy_from(account.transfer_policy),
             proxy=asked.proxy,
         )
         changed = messages.account(await self._do.accounts.update(patch))

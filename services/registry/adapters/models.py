@@ -54,6 +54,7 @@ class AccountRow(RegistryModel, table=True):
     device_model: str
     time_zone: str
     chat_policy: str = Field(sa_column=Column(Text, nullable=False))
+    transfer_policy: str = Field(sa_column=Column(Text, nullable=False))
     wanted_running: bool
     wanted_chatting: bool
     block_reason: str

@@ -7,7 +7,15 @@ from datetime import timedelta
 from functools import lru_cache
 from typing import Any
 
-from services.registry.domain.account import Account, Block, ChatPolicy, FloodWait, Reason, SessionLocation
+from services.registry.domain.account import (
+    Account,
+    Block,
+    ChatPolicy,
+    FloodWait,
+    Reason,
+    SessionLocation,
+    TransferPolicy,
+)
 from services.registry.domain.audit import Entry, Outcome
 from services.registry.domain.leasing import Generation
 from services.registry.domain.tokens import Role, Token
@@ -35,6 +43,7 @@ def account_from(row: Any, labels: Mapping[str, str]) -> Account:
         device_model=row.device_model,
         time_zone=row.time_zone,
         chat_policy=_policy_from(row.chat_policy),
+        transfer_policy=_transfer_policy_from(row.transfer_policy),
         wanted_running=row.wanted_running,
         wanted_chatting=row.wanted_chatting,
         block=Block(
@@ -70,6 +79,7 @@ def account_values(account: Account) -> dict[str, Any]:
         "device_model": account.device_model,
         "time_zone": account.time_zone,
         "chat_policy": _policy_text(account.chat_policy),
+        "transfer_policy": _policy_text(account.transfer_policy),
         "wanted_running": account.wanted_running,
         "wanted_chatting": account.wanted_chatting,
         "block_reason": account.block.reason.value,
@@ -98,7 +108,13 @@ def _policy_from(text: str) -> ChatPolicy:
     return ChatPolicy(tuple(values["chat_ids"]), tuple(values["user_ids"]), bool(values["contacts"]))
 
 
-def _policy_text(policy: ChatPolicy) -> str:
+@lru_cache(maxsize=1024)
+def _transfer_policy_from(text: str) -> TransferPolicy:
+    values = json.loads(text)
+    return TransferPolicy(int(values["daily_cap"]), tuple(values["allowed_hours"]))
+
+
+def _policy_text(policy: ChatPolicy | TransferPolicy) -> str:
     return json.dumps(asdict(policy), separators=(",", ":"))
 
 

@@ -47,6 +47,15 @@ class ChatPolicy:
 
 
 @dataclass(frozen=True, slots=True)
+class TransferPolicy:
+    """How much transfers may ask of an account: messages in one of its days (0 for no cap), and the hours of
+    its day in which it may send, as in `08:00-22:30` (none for all day)."""
+
+    daily_cap: int = 0
+    allowed_hours: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Block:
     """Why an account is set aside. `reason` is NEEDS_LOGIN or QUARANTINED, or UNSPECIFIED when it is not set
     aside; `cause` is the failure that led there, `retry_time` when one try is allowed by itself, `since` when
@@ -97,6 +106,7 @@ class Account:
     device_model: str = ""
     time_zone: str = "UTC"
     chat_policy: ChatPolicy = ChatPolicy()
+    transfer_policy: TransferPolicy = TransferPolicy()
     wanted_running: bool = False
     wanted_chatting: bool = False
     block: Block = NOT_BLOCKED

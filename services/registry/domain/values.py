@@ -22,6 +22,10 @@ MAX_PRIORITY = 1000
 MAX_CHATS = 1000
 """Listed chats or users of one account's chat policy."""
 MAX_REQUEST_ID = 128
+MAX_DAILY_CAP = 1_000_000
+MAX_HOURS = 24
+"""Ranges of allowed hours of one account."""
+_HOURS = re.compile(r"([01][0-9]|2[0-3]):[0-5][0-9]-([01][0-9]|2[0-3]):[0-5][0-9]")
 _MAX_FILE_NAME = 200
 _MAX_ID = 2**63 - 1
 _MAX_API_ID = 2**31 - 1
@@ -113,6 +117,26 @@ def check_user_ids(ids: Collection[int], field: str) -> tuple[int, ...]:
     if any(not 0 < user_id <= _MAX_ID for user_id in ids):
         raise BadValueError(field, "Users have positive ids.")
     return tuple(sorted(set(ids)))
+
+
+def check_daily_cap(cap: int, field: str) -> int:
+    """Messages in a day; 0 for no cap."""
+    if not 0 <= cap <= MAX_DAILY_CAP:
+        raise BadValueError(field, f"A daily cap is a number from 0 (none) to {MAX_DAILY_CAP:,}.")
+    return cap
+
+
+def check_hours(ranges: Collection[str], field: str) -> tuple[str, ...]:
+    """Hours of the day as in `08:00-22:30`, over midnight as in `22:00-06:00`. In order, each once."""
+    if len(ranges) > MAX_HOURS:
+        raise BadValueError(field, f"At most {MAX_HOURS} ranges of hours can be given.")
+    for index, text in enumerate(ranges):
+        begin, _, end = text.partition("-")
+        if not _HOURS.fullmatch(text) or begin == end:
+            raise BadValueError(
+                f"{field}[{index}]", "Hours are a range as in 08:00-22:30, from 00:00 to 23:59."
+            )
+    return tuple(sorted(set(ranges)))
 
 
 def _check_count(ids: Collection[int], field: str) -> None:

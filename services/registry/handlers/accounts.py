@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from services.registry.domain import facts, values
-from services.registry.domain.account import Account, AccountView, ChatPolicy
+from services.registry.domain.account import Account, AccountView, ChatPolicy, TransferPolicy
 from services.registry.domain.proxy import parse_proxy
 from services.registry.handlers.changes import ChangeSignal
 from services.registry.handlers.errors import account_not_found, named
@@ -33,10 +33,20 @@ class AccountPatch:
     home_worker: str
     time_zone: str
     chat_policy: ChatPolicy
+    transfer_policy: TransferPolicy
     proxy: str
 
 
-_FIELDS = ("name", "labels", "priority", "home_worker", "time_zone", "chat_policy", "proxy")
+_FIELDS = (
+    "name",
+    "labels",
+    "priority",
+    "home_worker",
+    "time_zone",
+    "chat_policy",
+    "transfer_policy",
+    "proxy",
+)
 
 
 class Accounts:
@@ -286,11 +296,19 @@ _CHECKS: Mapping[str, Callable[[Account, AccountPatch], object]] = {
     "home_worker": lambda account, patch: _home_worker(account, patch.home_worker),
     "time_zone": lambda _, patch: values.check_time_zone(patch.time_zone),
     "chat_policy": lambda _, patch: check_policy(patch.chat_policy, "chat_policy"),
+    "transfer_policy": lambda _, patch: _transfer_policy(patch.transfer_policy),
 }
 
 
 def _home_worker(account: Account, worker_id: str) -> str:
     return values.check_worker_id(worker_id, "home_worker", required=bool(account.session_file))
+
+
+def _transfer_policy(policy: TransferPolicy) -> TransferPolicy:
+    return TransferPolicy(
+        values.check_daily_cap(policy.daily_cap, "transfer_policy.daily_cap"),
+        values.check_hours(policy.allowed_hours, "transfer_policy.allowed_hours"),
+    )
 
 
 def check_policy(policy: ChatPolicy, field: str) -> ChatPolicy:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from services.registry.adapters.migrate import differences
-from services.registry.domain.account import ChatPolicy
+from services.registry.domain.account import ChatPolicy, TransferPolicy
 from services.registry.domain.importing import FileSource, NoSource, StringSource, WorkerFileSource
 from services.registry.domain.leasing import Owner
 from services.registry.domain.tokens import Role
@@ -32,6 +32,7 @@ def patch(ref: str, *mask: str, **changes: object) -> AccountPatch:
         "home_worker": "",
         "time_zone": "",
         "chat_policy": ChatPolicy(),
+        "transfer_policy": TransferPolicy(),
         "proxy": "",
     }
     return AccountPatch(ref=ref, mask=mask, **(values | changes))  # type: ignore[arg-type]
