@@ -97,6 +97,8 @@ def account_spec(record: registry_pb2.AccountRecord) -> AccountSpec:
         ),
         received_today=record.received_today,
         answered_today=record.answered_today,
+        daily_cap=account.transfer_policy.daily_cap,
+        allowed_hours=tuple(account.transfer_policy.allowed_hours),
         last_worker=record.last_worker_id,
         crash_streak=record.crash_streak,
     )

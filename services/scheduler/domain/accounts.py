@@ -64,7 +64,10 @@ class Entry:
     wanted_revision: int = 0
     saves: int = 0  # wishes on their way to the registry
     deleted: bool = False
+    borrowed: bool = False  # kept running for a transfer, whether people want it or not
+    lendable: bool = True  # whether a transfer may borrow it: not after a person has stopped it
     calls: list["FleetCall"] = field(default_factory=list)
+    touched: set["Entry"] = field(default_factory=set, repr=False)  # shared by all: see Accounts
 
     @property
     def active(self) -> bool:
@@ -83,10 +86,12 @@ class Entry:
         if phase not in TRANSITIONS[self.phase]:
             raise ValueError(f"no way from {self.phase.value} to {phase.value}")
         self.phase = phase
+        self.touched.add(self)
 
     def wants_to_run(self) -> bool:
-        """Whether a running session is what people want."""
-        return self.spec.wanted_running and self.spec.enabled and not self.deleted
+        """Whether a running session is what people, or a transfer, want."""
+        wanted = self.spec.wanted_running or self.borrowed
+        return wanted and self.spec.enabled and not self.deleted
 
     def outranks(self, token: Token | None) -> bool:
         """Whether a newer grant than `token` is known, so that word under that token is a stale holder's."""
@@ -108,6 +113,8 @@ class Accounts:
         self._by_id: dict[str, Entry] = {}
         self._ids: dict[str, str] = {}
         self._sorted: list[Entry] | None = None
+        self.touched: set[Entry] = set()
+        """Accounts of which something changed since somebody last looked, and emptied this."""
         self.revision = 0
         self.complete = False
 
@@ -129,12 +136,14 @@ class Accounts:
         """Takes in a new or changed account; gives its entry and what was known before."""
         entry = self._by_id.get(spec.account_id)
         if entry is None:
-            entry = self._by_id[spec.account_id] = Entry(spec)
+            entry = self._by_id[spec.account_id] = Entry(spec, touched=self.touched)
             self._index(None, spec)
+            self.touched.add(entry)
             return entry, None
         before = entry.spec
         entry.spec = spec
         self._index(before, spec)
+        self.touched.add(entry)
         return entry, before
 
     def remove(self, account_id: str) -> Entry | None:
@@ -144,6 +153,7 @@ class Accounts:
             self._ids.pop(entry.spec.name, None)
             self._sorted = None
             entry.deleted = True
+            self.touched.add(entry)
         return entry
 
     def by_name(self) -> list[Entry]:

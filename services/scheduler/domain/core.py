@@ -8,6 +8,7 @@ from typing import Any
 
 from services.scheduler.domain import (
     attachments,
+    borrowing,
     drains,
     fleetcalls,
     pursuit,
@@ -131,6 +132,9 @@ HANDLERS: dict[type[Any], Callable[[Fleet, Any], None]] = {
     e.WantedFailed: fleetcalls.wanted_failed,
     e.DrainStarted: drains.started,
     e.DrainUndone: drains.undone,
+    e.Borrowed: borrowing.borrowed,
+    e.GivenBack: borrowing.given_back,
+    e.LendingAllowed: borrowing.lending_allowed,
     e.Tick: _tick,
 }
 

@@ -2,7 +2,7 @@
 wishes' way to the registry is known here.
 """
 
-from services.scheduler.domain import obstacles, pursuit, results, sentences
+from services.scheduler.domain import borrowing, obstacles, pursuit, results, sentences
 from services.scheduler.domain.accounts import Entry, Phase
 from services.scheduler.domain.calls import FleetCall, Pending, Stage
 from services.scheduler.domain.fleet import Fleet
@@ -26,6 +26,7 @@ def _decide_start(fleet: Fleet, call: FleetCall, entry: Entry) -> bool:
     if skip is not None and not (seen_running and _may_go_on(entry)):
         results.give(fleet, call, entry, skip)
         return False
+    borrowing.started_by_person(entry)
     if seen_running and wish_stands and _is_fresh(fleet, entry):
         outcome = Outcome.STARTED if entry.came_up > call.started else Outcome.ALREADY_RUNNING
         results.give(fleet, call, entry, Verdict(outcome, worker_id=entry.worker_id))
@@ -49,9 +50,11 @@ def _decide_stop(fleet: Fleet, call: FleetCall, entry: Entry) -> bool:
         if fleet.warming:
             _pend(call, entry, Pending(Stage.UNDECIDED))
         else:
+            borrowing.stopped_by_person(fleet, entry)
             results.give(fleet, call, entry, results.nothing_runs(call, entry))
         return False
     _pend(call, entry, Pending(Stage.ACTING if wish_stands else Stage.SAVING))
+    borrowing.stopped_by_person(fleet, entry)
     return not wish_stands
 
 

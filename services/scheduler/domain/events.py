@@ -127,6 +127,28 @@ class DrainUndone:
 
 
 @dataclass(slots=True)
+class Borrowed:
+    """A transfer needs an account that nobody wants running. Refused after a person has stopped it."""
+
+    account_id: str
+
+
+@dataclass(slots=True)
+class GivenBack:
+    """No transfer needs it any more."""
+
+    account_id: str
+
+
+@dataclass(slots=True)
+class LendingAllowed:
+    """A person created or resumed a transfer with these accounts: that they were stopped earlier counts no
+    more."""
+
+    account_ids: Sequence[str]
+
+
+@dataclass(slots=True)
 class Tick:
     """Time passed; timers that are due fire."""
 
@@ -144,5 +166,8 @@ Event = (
     | WantedFailed
     | DrainStarted
     | DrainUndone
+    | Borrowed
+    | GivenBack
+    | LendingAllowed
     | Tick
 )

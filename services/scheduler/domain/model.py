@@ -148,6 +148,8 @@ class AccountSpec:
     config: Config = NO_CONFIG
     received_today: int = 0
     answered_today: int = 0
+    daily_cap: int = 0
+    allowed_hours: tuple[str, ...] = ()
     last_worker: str = ""
     crash_streak: int = 0
 

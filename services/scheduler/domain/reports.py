@@ -196,6 +196,7 @@ def _observe(fleet: Fleet, entry: Entry, report: Report) -> None:
         entry.chat_switched = fleet.now
     entry.chatting = report.chatting
     entry.token = report.token or entry.token
+    entry.touched.add(entry)
     if changed:
         reason = Verdict(Outcome.FAILED, report.reason, report.detail) if report.detail else None
         fleet.publish(entry, report.state, reason, entry.worker_id)
