@@ -1,25 +1,19 @@
 """What the pool is told, asked and answers. Knows nothing of how it chooses. `now` and `wake` are monotonic
 seconds; `wall` and `until` are seconds since 1970."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-
-@dataclass(frozen=True, slots=True)
-class ToldWait:
-    """A wait as the registry shows it; `chat_id` 0 for all chats."""
-
-    method: str
-    chat_id: int
-    until: float
+from services.scheduler.domain.model import Flood
 
 
 @dataclass(frozen=True, slots=True)
 class PoolAccount:
     """An account as the pool must know it; a change is told by the whole of it.
 
-    `running`: RUNNING on a worker that takes orders. `startable`: does not run, but could be started on demand.
-    `blocked`: why it neither runs nor can be started, as in `NEEDS_LOGIN`; empty when nothing is known.
+    `running`: RUNNING on a worker that takes orders. `startable`: does not run, but could be started on
+    demand. `blocked`: why it neither runs nor can be started, as in `NEEDS_LOGIN`; empty when nothing is
+    known. `waits` as the registry shows them.
     """
 
     account_id: str
@@ -32,19 +26,19 @@ class PoolAccount:
     time_zone: str = "UTC"
     daily_cap: int = 0
     allowed_hours: tuple[str, ...] = ()
-    waits: tuple[ToldWait, ...] = ()
+    waits: tuple[Flood, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Ask:
     """Who may send now? `account_ids`: the transfer's accounts; pass the same frozenset again and again, the
-    pool keeps an order for large ones. `prefer`: the account that the shard used last, taken if it may at all;
-    empty for none. `count`: the fewest messages that can go now (1, or a whole album)."""
+    pool keeps an order for large ones. `prefer`: the account that the shard used last, taken if it may at
+    all; empty for none. `count`: the fewest messages that can go now (1, or a whole album)."""
 
     transfer_id: str
     method: str
     chat_id: int
-    account_ids: Collection[str]
+    account_ids: frozenset[str]
     prefer: str = ""
     count: int = 1
     only_running: bool = False
@@ -52,8 +46,8 @@ class Ask:
 
 @dataclass(frozen=True, slots=True)
 class Chosen:
-    """This one. It may send up to `allowance` messages before the pool is asked again. `running` False: it must
-    be started first."""
+    """This one. It may send up to `allowance` messages before the pool is asked again. `running` False: it
+    must be started first."""
 
     account_id: str
     allowance: int
@@ -62,8 +56,8 @@ class Chosen:
 
 @dataclass(frozen=True, slots=True)
 class Nobody:
-    """None can. `wake`: when that may change by itself (monotonic); None when only a change from outside helps.
-    `reason` is that of the account which is free first, or the commonest."""
+    """None can. `wake`: when that may change by itself (monotonic); None when only a change from outside
+    helps. `reason` is that of the account which is free first, else the commonest."""
 
     wake: float | None
     reason: str
