@@ -18,6 +18,9 @@ from services.admin.commands import (
     keys,
     status,
     tokens,
+    transfer_create,
+    transfer_watch,
+    transfers,
     up,
     version,
     workers,
@@ -34,9 +37,15 @@ app = typer.Typer(
 )
 accounts.app.add_typer(account_import.app)
 accounts.app.add_typer(account_set.app)
+transfers.app.add_typer(transfer_create.app)
+transfers.app.add_typer(transfer_watch.app)
 for part in (up.app, fleet.app, status.app, events.app, audit.app, backup.app):
     app.add_typer(part)
 app.add_typer(accounts.app, name="accounts", help="Import, show and change accounts.", no_args_is_help=True)
+app.add_typer(accounts.app, name="account", hidden=True)  # what people type as well
+app.add_typer(
+    transfers.app, name="transfer", help="Move messages from one chat to another.", no_args_is_help=True
+)
 app.add_typer(workers.app, name="workers", help="Show, drain and undrain workers.", no_args_is_help=True)
 app.add_typer(tokens.app, name="tokens", help="Make and revoke the tokens of callers.", no_args_is_help=True)
 app.add_typer(keys.app, name="keys", help="Show and rotate the master keys.", no_args_is_help=True)

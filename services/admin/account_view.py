@@ -56,6 +56,8 @@ def _facts(account: account_pb2.Account, now: datetime) -> list[tuple[str, str]]
         ("Proxy", account.proxy),
         ("Api id", str(account.api_id) if account.api_id else ""),
         ("Time zone", account.time_zone),
+        ("Daily cap", f"{account.transfer_policy.daily_cap:,}" if account.transfer_policy.daily_cap else ""),
+        ("Transfer hours", ", ".join(account.transfer_policy.allowed_hours)),
         ("Answers in chats", ", ".join(map(str, policy.chat_ids)) or "none"),
         ("Answers users", ", ".join(map(str, policy.user_ids)) or "none"),
         ("Answers contacts", "yes" if policy.contacts else "no"),

@@ -15,6 +15,7 @@ from tgfleet.gateway.v1.audit_pb2_grpc import AuditServiceStub
 from tgfleet.gateway.v1.fleet_pb2_grpc import FleetServiceStub
 from tgfleet.gateway.v1.key_pb2_grpc import KeyServiceStub
 from tgfleet.gateway.v1.token_pb2_grpc import TokenServiceStub
+from tgfleet.gateway.v1.transfer_pb2_grpc import TransferServiceStub
 
 if TYPE_CHECKING:  # these exist for the type checker only
     from tgfleet.gateway.v1.account_pb2_grpc import AccountServiceAsyncStub
@@ -22,6 +23,7 @@ if TYPE_CHECKING:  # these exist for the type checker only
     from tgfleet.gateway.v1.fleet_pb2_grpc import FleetServiceAsyncStub
     from tgfleet.gateway.v1.key_pb2_grpc import KeyServiceAsyncStub
     from tgfleet.gateway.v1.token_pb2_grpc import TokenServiceAsyncStub
+    from tgfleet.gateway.v1.transfer_pb2_grpc import TransferServiceAsyncStub
 
 Request = TypeVar("Request")
 Answer = TypeVar("Answer")
@@ -38,6 +40,7 @@ class Gateway:
     tokens: "TokenServiceAsyncStub"
     keys: "KeyServiceAsyncStub"
     audit: "AuditServiceAsyncStub"
+    transfers: "TransferServiceAsyncStub"
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
@@ -50,6 +53,7 @@ class Gateway:
         self.tokens = TokenServiceStub(self._channel)
         self.keys = KeyServiceStub(self._channel)
         self.audit = AuditServiceStub(self._channel)
+        self.transfers = TransferServiceStub(self._channel)
         return self
 
     async def __aexit__(

@@ -25,6 +25,7 @@ from services.admin.plain_json import dumps, plain
 from services.admin.running import run
 from services.admin.screen import emit, show
 from services.admin.sources import read_proxy
+from services.admin.transfer_spec import read_list
 from tgfleet.gateway.v1 import account_pb2
 
 app = typer.Typer()
@@ -43,6 +44,20 @@ ForbidUser = Annotated[
 Contacts = Annotated[
     bool | None, typer.Option("--allow-contacts/--forbid-contacts", help="Answer the account's contacts.")
 ]
+DailyCap = Annotated[
+    int | None,
+    typer.Option(
+        "--daily-cap", metavar="N", help="Messages a day that transfers may send with it; 0 for no cap."
+    ),
+]
+Hours = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--hours",
+        metavar="HH:MM-HH:MM",
+        help="When in its day transfers may use it, several with commas; '' for all day.",
+    ),
+]
 ProxyStdin = Annotated[
     bool, typer.Option("--proxy-stdin", help="Read a proxy URL from stdin; an empty line removes it.")
 ]
@@ -59,6 +74,9 @@ class _Changes:
     """Allowed and forbidden ones; users alike."""
     users: tuple[list[int], list[int]]
     contacts: bool | None
+    daily_cap: int | None = None
+    hours: list[str] | None = None
+    """None for as they are, empty for all day."""
     proxy: str | None = None
 
     @property
@@ -69,8 +87,17 @@ class _Changes:
     def changes_policy(self) -> bool:
         return any((*self.chats, *self.users)) or self.contacts is not None
 
+    @property
+    def changes_transfers(self) -> bool:
+        return self.daily_cap is not None or self.hours is not None
+
+    @property
+    def needs_old(self) -> bool:
+        """Lists and policies are written as a whole; what was not named stays."""
+        return self.changes_labels or self.changes_policy or self.changes_transfers
+
     def __bool__(self) -> bool:
-        return bool(self.values or self.changes_labels or self.changes_policy or self.proxy is not None)
+        return bool(self.values or self.needs_old or self.proxy is not None)
 
 
 @app.command("set")
@@ -88,6 +115,8 @@ def set_account(
     allow_user: AllowUser = None,
     forbid_user: ForbidUser = None,
     allow_contacts: Contacts = None,
+    daily_cap: DailyCap = None,
+    hours: Hours = None,
     proxy_stdin: ProxyStdin = False,
     as_json: AsJson = False,
 ) -> None:
@@ -100,14 +129,15 @@ def set_account(
         chats=(allow_chat or [], forbid_chat or []),
         users=(allow_user or [], forbid_user or []),
         contacts=allow_contacts,
+        daily_cap=daily_cap,
+        hours=None if hours is None else read_list(hours),
         proxy=read_proxy(sys.stdin) if proxy_stdin else None,
     )
     if not changes:
         raise typer.BadParameter("say what to change; `tgfleet accounts set --help` lists it.")
 
     async def work(gateway: Gateway) -> int:
-        needs_old = changes.changes_labels or changes.changes_policy
-        old = await _get(gateway, account) if needs_old else account_pb2.Account()
+        old = await _get(gateway, account) if changes.needs_old else account_pb2.Account()
         answer = await gateway.ask(gateway.accounts.UpdateAccount, _update(account, changes, old))
         if as_json:
             emit(dumps(plain(answer.account), indent=2))
@@ -135,6 +165,11 @@ def _update(account: str, changes: _Changes, old: account_pb2.Account) -> accoun
         new.chat_ids.extend(_changed(before.chat_ids, *changes.chats))
         new.user_ids.extend(_changed(before.user_ids, *changes.users))
         new.contacts = before.contacts if changes.contacts is None else changes.contacts
+    if changes.changes_transfers:
+        request.update_mask.paths.append("transfer_policy")
+        policy, kept = request.account.transfer_policy, old.transfer_policy
+        policy.daily_cap = kept.daily_cap if changes.daily_cap is None else changes.daily_cap
+        policy.allowed_hours.extend(kept.allowed_hours if changes.hours is None else changes.hours)
     if changes.proxy is not None:
         request.update_mask.paths.append("proxy")
         request.proxy = changes.proxy
