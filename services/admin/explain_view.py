@@ -24,16 +24,15 @@ def explain_view(answer: tr.ExplainTransferResponse, now: datetime) -> Renderabl
 def _table(accounts: Sequence[tr.AccountExplanation], now: datetime) -> Table:
     rows = table("Account", "Choice", "Why", "Until", "Today", "Predicted", right=("Today",))
     for account in accounts:
-        obstacles = list(account.obstacles) or [tr.Obstacle()]
-        for index, obstacle in enumerate(obstacles):
+        for index, obstacle in enumerate(list(account.obstacles) or [None]):
             first = index == 0
             rows.add_row(
                 cell(account.name or account.account_id, "bold") if first else "",
                 _choice(account) if first else "",
-                cell(obstacle.detail or OBSTACLES.get(obstacle.reason, obstacle.reason)),
-                cell(moment(obstacle.until_time, now) if obstacle.HasField("until_time") else ""),
+                cell(_why(account, obstacle)),
+                _until(obstacle, now) if obstacle else "",
                 _today(account) if first else "",
-                cell("; ".join(map(_prediction, account.predictions))) if first else "",
+                _predicted(account.predictions) if first else "",
             )
     return rows
 
@@ -41,17 +40,32 @@ def _table(accounts: Sequence[tr.AccountExplanation], now: datetime) -> Table:
 def _choice(account: tr.AccountExplanation) -> Text:
     if account.chosen:
         return Text("chosen", style="green")
-    return Text(f"{account.rank}." if account.rank else "refused", style="" if account.rank else "yellow")
+    if account.rank:
+        return Text(f"place {account.rank}")
+    passes = any(obstacle.HasField("until_time") for obstacle in account.obstacles)
+    return Text("not now", style="yellow") if passes else Text("no", style="red")
+
+
+def _why(account: tr.AccountExplanation, obstacle: tr.Obstacle | None) -> str:
+    if obstacle is not None:
+        return obstacle.detail or OBSTACLES.get(obstacle.reason, obstacle.reason)
+    return "It sends." if account.chosen else "It may be chosen."
+
+
+def _until(obstacle: tr.Obstacle, now: datetime) -> str:
+    """The time of day, and below it how far that is."""
+    return moment(obstacle.until_time, now).replace(" (", "\n(") if obstacle.HasField("until_time") else ""
 
 
 def _today(account: tr.AccountExplanation) -> str:
-    return f"{account.sent_today:,}" + (f" / {account.daily_cap:,}" if account.daily_cap else "")
+    return f"{account.sent_today:,}" + (f" of {account.daily_cap:,}" if account.daily_cap else "")
 
 
-def _prediction(found: tr.Prediction) -> str:
-    """`ForwardMessages: 320 of 400 left, +60 an hour (5 waits seen)`."""
-    method = found.method.rpartition(".")[2]
-    return (
-        f"{method}: {found.budget_left:,.0f} of {found.budget:,.0f} left, "
-        f"+{found.recovery_per_hour:,.0f} an hour ({count(found.waits_seen, 'wait')} seen)"
-    )
+def _predicted(found: Sequence[tr.Prediction]) -> Text:
+    """`320 of 400 left`, and below `+60/h, 5 waits`; below the method's bare name when there are several."""
+    lines = []
+    for one in found:
+        lines += [one.method.rpartition(".")[2]] if len(found) > 1 else []
+        lines.append(f"{one.budget_left:,.0f} of {one.budget:,.0f} left")
+        lines.append(f"+{one.recovery_per_hour:,.0f}/h, {count(one.waits_seen, 'wait')}")
+    return Text("\n".join(map(printable, lines)), no_wrap=True)

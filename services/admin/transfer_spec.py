@@ -65,8 +65,9 @@ def _read_date(text: str, option: str) -> datetime:
             "write a time as in 2026-11-20T08:00:00+01:00 or 2026-11-20T07:00Z.", param_hint=option
         ) from error
     if when.tzinfo is None:
+        utc = f"{when.isoformat(timespec='minutes')}Z"
         raise typer.BadParameter(
-            f"say in which zone: {text}Z for UTC, or with an offset as in +01:00.", param_hint=option
+            f"say in which zone: {utc} for UTC, or with an offset as in +01:00.", param_hint=option
         )
     return when
 

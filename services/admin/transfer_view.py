@@ -31,6 +31,7 @@ _MEDIA_NAMES = {number: name for name, number in MEDIA.items()}
 def transfer_table(transfers: Sequence[tr.Transfer], now: datetime) -> Table:
     """One row each."""
     rows = table("Transfer", "From → to", "State", "Moved", "Skipped", "Next", right=("Moved", "Skipped"))
+    rows.columns[0].no_wrap = True  # an id in two lines cannot be copied
     for transfer in transfers:
         rows.add_row(
             cell(transfer.transfer_id, "bold"),
@@ -97,7 +98,7 @@ def _share(transfer: tr.Transfer) -> str:
 
 def _next(transfer: tr.Transfer, now: datetime) -> str:
     if transfer.HasField("next_wake_time") and transfer.state not in ENDED:
-        return moment(transfer.next_wake_time, now)
+        return f"in {span(transfer.next_wake_time.ToDatetime(tzinfo=UTC) - now)}"
     return ", ".join(accounts_in_use(transfer)) if transfer.state not in ENDED else ""
 
 
@@ -115,13 +116,18 @@ def _facts(transfer: tr.Transfer, now: datetime) -> list[tuple[str, str]]:
         ("Dealt with", f"{dealt:,} of {there:,} ids"),
         ("Moved", f"{transfer.done:,}"),
         ("Skipped", skipped_words(transfer.skipped)),
-        ("Rate", f"{transfer.rate:,.0f} messages a minute" if transfer.rate else ""),
+        ("Rate", _rate(transfer)),
         ("Accounts now", ", ".join(accounts_in_use(transfer)) if transfer.state not in ENDED else ""),
         *_spec_facts(transfer.spec),
         ("Created", moment(transfer.create_time, now) if transfer.HasField("create_time") else ""),
         ("Ended", moment(transfer.end_time, now) if transfer.HasField("end_time") else ""),
         ("Took", _took(transfer)),
     ]
+
+
+def _rate(transfer: tr.Transfer) -> str:
+    moves = transfer.state == tr.TRANSFER_STATE_RUNNING and transfer.rate
+    return f"{transfer.rate:,.0f} messages a minute" if moves else ""
 
 
 def _spec_facts(spec: tr.TransferSpec) -> Iterator[tuple[str, str]]:

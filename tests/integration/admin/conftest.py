@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.admin.fake_gateway import TOKEN
+from tests.integration.admin.fake_common import TOKEN
 
 ROOT = Path(__file__).resolve().parents[3]
 TGFLEET = [sys.executable, "-m", "services.admin"]

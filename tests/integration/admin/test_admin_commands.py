@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.integration.admin.conftest import TGFLEET, Cli
-from tests.integration.admin.fake_gateway import TOKEN
+from tests.integration.admin.fake_common import TOKEN
 
 SECRET = "1BQANOTEuMTA4LjU2LjE5MAG7" + "Xy7zQ9" * 40
 

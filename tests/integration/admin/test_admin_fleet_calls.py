@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from tests.integration.admin.conftest import Cli
-from tests.integration.admin.fake_gateway import SAMPLES
+from tests.integration.admin.fake_fleet import SAMPLES
 
 Start = Callable[[str], Cli]
 
