@@ -19,18 +19,22 @@ from services.scheduler.adapters.election import EtcdElection
 from services.scheduler.adapters.etcd import EtcdClient
 from services.scheduler.adapters.registry import RegistryClient
 from services.scheduler.adapters.store import SqlStore
+from services.scheduler.adapters.transfer_store import SqlTransferStore
 from services.scheduler.authorization import RULES
 from services.scheduler.dispatcher import DispatcherServicer
 from services.scheduler.domain.model import Rules
+from services.scheduler.domain.transfers.rules import TransferRules
 from services.scheduler.errors import LeadershipLostError
 from services.scheduler.leader import Reign, Seat
-from services.scheduler.ports import Election, Leadership, Store
+from services.scheduler.ports import Election, Leadership, Stores
 from services.scheduler.servicer import SchedulerServicer
 from services.scheduler.settings import Settings
+from services.scheduler.transfer_servicer import TransferServicer
 from tgfleet.scheduler.v1.scheduler_pb2_grpc import (
     add_DispatcherServiceServicer_to_server,
     add_SchedulerServiceServicer_to_server,
 )
+from tgfleet.scheduler.v1.transfer_pb2_grpc import add_TransferServiceServicer_to_server
 
 _log = get_logger("scheduler")
 
@@ -53,6 +57,7 @@ async def main(settings: Settings, life: Lifecycle) -> None:
         rules=RULES,
     )
     server.add(add_SchedulerServiceServicer_to_server, SchedulerServicer(seat))
+    server.add(add_TransferServiceServicer_to_server, TransferServicer(seat))
     assign = Assigner(life.tls, clock).assignment if life.tls is not None else None
     server.add(add_DispatcherServiceServicer_to_server, DispatcherServicer(seat, assign))
     await server.set_serving(serving=False)
@@ -66,8 +71,9 @@ async def main(settings: Settings, life: Lifecycle) -> None:
     reign = Reign(
         seat=seat,
         registry=RegistryClient(channel),
-        open_store=lambda leadership: _open_store(settings.scheduler_database_url, leadership),
+        open_stores=lambda leadership: _open_stores(settings.scheduler_database_url, leadership),
         rules=_rules(settings),
+        transfer_rules=_transfer_rules(settings),
         clock=clock,
         rng=random.Random(),  # noqa: S311 - jitter, no secret
         holder=holder,
@@ -99,14 +105,15 @@ async def _reign_again_and_again(election: Election, reign: Reign) -> None:
         await asyncio.sleep(_PAUSE_AFTER_TERM)
 
 
-async def _open_store(url: str, leadership: Leadership) -> Store:
+async def _open_stores(url: str, leadership: Leadership) -> Stores:
     """The database, as soon as the leader before has let go of it."""
     told = False
     while True:
         if not leadership.valid():
             raise LeadershipLostError
         try:
-            return SqlStore(await open_database(url))
+            database = await open_database(url)
+            return Stores(SqlStore(database), SqlTransferStore(database))
         except StillInUseError:
             if not told:
                 told = True
@@ -119,6 +126,18 @@ def _rules(settings: Settings) -> Rules:
         start_rate=settings.start_rate,
         start_burst=settings.start_burst,
         crash_window=settings.crash_window.total_seconds(),
+    )
+
+
+def _transfer_rules(settings: Settings) -> TransferRules:
+    return TransferRules(
+        repeat_window=settings.transfer_repeat_window.total_seconds(),
+        takeover_delay=settings.transfer_takeover_delay.total_seconds(),
+        relook_delay=settings.transfer_relook_delay.total_seconds(),
+        max_per_hour=settings.transfer_max_per_hour,
+        follow_interval=settings.transfer_follow_interval.total_seconds(),
+        idle_release=settings.transfer_idle_release.total_seconds(),
+        prediction=settings.transfer_prediction,
     )
 
 

@@ -10,8 +10,9 @@ import grpc
 from services.runtime.errors import InvalidArgument, Unavailable
 from services.runtime.logs import get_logger
 from services.runtime.tasks import cancel_and_wait
-from services.scheduler import wire
+from services.scheduler import wire, wire_transfer_orders
 from services.scheduler.domain import events as e
+from services.scheduler.domain.transfers.events import Answered
 from services.scheduler.leader import Leader, Seat
 from services.scheduler.streams import WorkerStream
 from tgfleet.gateway.v1 import event_pb2
@@ -92,6 +93,7 @@ async def _read(
 ) -> None:
     """Feeds the core with what the worker says, and ends the stream when the worker does."""
     worker_id, attachment = hello.worker_id, stream.attachment
+    leader.transfers.driver.hello(attachment, hello.transfer_order_ids)
     leader.driver.tell(_hello(hello, attachment))
     try:
         async for message in requests:
@@ -99,6 +101,11 @@ async def _read(
             if kind == "events":
                 leader.driver.tell(e.WorkerHeartbeat(worker_id, attachment))
                 _publish(leader, worker_id, message.events.events)
+            elif kind == "transfer_answers":
+                leader.driver.tell(e.WorkerHeartbeat(worker_id, attachment))
+                for answer in message.transfer_answers.answers:
+                    said = wire_transfer_orders.answer(answer)
+                    leader.driver.tell(Answered(worker_id, attachment, said))
             elif kind is not None:
                 event = _event(worker_id, attachment, kind, message)
                 if event is not None:

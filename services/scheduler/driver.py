@@ -1,5 +1,6 @@
 """Owns the core of one term: a single task feeds it events and carries out its commands, in order. It never
-decides.
+decides. The core of transfers is served by the same task (`transfer_driver`), so that both see the same
+order of events.
 
 Whether this process still leads is compared before every batch of commands goes out: a leader that was
 frozen while another took over sends nothing (DESIGN section 2).
@@ -15,6 +16,7 @@ from services.scheduler import wire
 from services.scheduler.domain import commands as c
 from services.scheduler.domain import events as e
 from services.scheduler.domain.core import Core
+from services.scheduler.domain.transfers import events as te
 from services.scheduler.errors import LeadershipLostError, not_leader
 from services.scheduler.eventbus import EventBus
 from services.scheduler.metrics import COMMANDS
@@ -22,12 +24,15 @@ from services.scheduler.outgoing import Outgoing
 from services.scheduler.ports import Clock, Leadership
 from services.scheduler.signals import Signals
 from services.scheduler.streams import Streams
+from services.scheduler.transfer_driver import TransferDriver
 
 REVISION = "revision"
 """The signal that the accounts' revision rose."""
 
 _OLDEST = 3600.0
 _SLICE = 200  # events taken in before their commands go out
+
+Event = e.Event | te.Event
 
 
 class Driver:
@@ -43,18 +48,20 @@ class Driver:
         self._clock = clock
         self._outgoing = outgoing
         self._bus = bus
-        self._events: deque[tuple[e.Event, asyncio.Future[None] | None]] = deque()
+        self.transfers: TransferDriver | None = None
+        """Served beside the fleet's core; set before the first event."""
+        self._events: deque[tuple[Event, asyncio.Future[None] | None]] = deque()
         self._news = asyncio.Event()
         self._ended = False
         self._carry: dict[type[Any], Callable[[Any], None]] = self._table()
 
-    def tell(self, event: e.Event) -> None:
+    def tell(self, event: Event) -> None:
         """Queues an event. After the end of the term it is dropped."""
         if not self._ended:
             self._events.append((event, None))
             self._news.set()
 
-    async def ask(self, event: e.Event) -> None:
+    async def ask(self, event: Event) -> None:
         """Queues an event and waits until the core has taken it in. Raises Unavailable (NOT_LEADER)."""
         if self._ended:
             raise not_leader()
@@ -66,6 +73,10 @@ class Driver:
     def now(self) -> float:
         """The time that events are told with; the core's own is that of its last event."""
         return self._clock.monotonic()
+
+    def wall(self) -> float:
+        """The time of day, seconds since 1970."""
+        return self._clock.wall().timestamp()
 
     def ago(self, wall: float) -> float:
         """A time of day (seconds since 1970) by `now`; not in the future, at most an hour ago."""
@@ -102,7 +113,7 @@ class Driver:
         if self._events:
             return
         self._news.clear()
-        due = self.core.next_due
+        due = self._next_due()
         pause = None if due is None else max(0.0, due - self._clock.monotonic())
         try:
             async with asyncio.timeout(pause):
@@ -117,16 +128,28 @@ class Driver:
         slice_size = min(len(self._events), _SLICE)
         for index in range(slice_size):
             event = self._events[index][0]
-            self.core.apply(event, now, wall)
+            self._apply(event, now, wall)
             if isinstance(event, e.AccountsChanged | e.AccountsSnapshot):
                 self.signals.changed(REVISION)
         for command in self.core.take():
             self._carry[type(command)](command)
+        if self.transfers is not None:
+            self.transfers.round(now, wall)
         for _ in range(slice_size):
             # Only now taken off the queue: should the core fail, `end` tells everybody who waits.
             _, done = self._events.popleft()
             if done is not None and not done.done():
                 done.set_result(None)
+
+    def _apply(self, event: Event, now: float, wall: float) -> None:
+        if not isinstance(event, te.Event):
+            self.core.apply(event, now, wall)
+        elif self.transfers is not None:
+            self.transfers.apply(event, now, wall)
+
+    def _next_due(self) -> float | None:
+        dues = [self.core.next_due, self.transfers.next_due if self.transfers is not None else None]
+        return min((due for due in dues if due is not None), default=None)
 
     def _table(self) -> dict[type[Any], Callable[[Any], None]]:
         to_worker = (c.StartSessions, c.StopSessions, c.SetChat, c.ConfigureSessions, c.Drain, c.FleetUsers)

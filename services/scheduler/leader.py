@@ -5,23 +5,28 @@ present leader, if this process is it.
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, replace
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from services.runtime.errors import Aborted, TgfleetError, Unavailable
 from services.runtime.logs import get_logger
 from services.runtime.tasks import backoff, cancel_and_wait
+from services.scheduler.committing import Committer
 from services.scheduler.domain import events as e
 from services.scheduler.domain.core import Core
-from services.scheduler.domain.model import Rules
+from services.scheduler.domain.model import KnownWorker, Rules
+from services.scheduler.domain.transfers.core import TransferCore
+from services.scheduler.domain.transfers.records import TransferPicture
+from services.scheduler.domain.transfers.rules import TransferRules
 from services.scheduler.driver import REVISION, Driver
 from services.scheduler.errors import LeadershipLostError, not_leader
 from services.scheduler.eventbus import EventBus
 from services.scheduler.metrics import TERM
 from services.scheduler.outgoing import Outgoing
-from services.scheduler.ports import Clock, Leadership, Registry, Store, WatchBegan
+from services.scheduler.ports import Clock, Leadership, Registry, Stores, TransferStore, WatchBegan
 from services.scheduler.signals import wait_until
+from services.scheduler.transfer_driver import TransferDriver
 
 _log = get_logger("scheduler.leader")
 
@@ -32,6 +37,22 @@ _SNAPSHOT_LIMIT = 60.0
 
 
 @dataclass(slots=True)
+class Transfers:
+    """What there is of transfers in one term."""
+
+    driver: TransferDriver
+    committer: Committer
+    store: TransferStore
+    creating: dict[str, asyncio.Event] = field(default_factory=dict)
+    """Requests whose transfer is being created, and when that is done."""
+
+    @property
+    def core(self) -> TransferCore:
+        """The core; only to be read."""
+        return self.driver.core
+
+
+@dataclass(slots=True)
 class Leader:
     """What the servicers work with while this process leads."""
 
@@ -39,6 +60,7 @@ class Leader:
     driver: Driver
     bus: EventBus
     registry: Registry
+    transfers: Transfers
 
     @property
     def core(self) -> Core:
@@ -90,18 +112,20 @@ class Reign:
         *,
         seat: Seat,
         registry: Registry,
-        open_store: Callable[[Leadership], Awaitable[Store]],
+        open_stores: Callable[[Leadership], Awaitable[Stores]],
         rules: Rules,
+        transfer_rules: TransferRules,
         clock: Clock,
         rng: random.Random,
         holder: str,
         on_serving: OnServing,
     ) -> None:
-        """`open_store` waits for the database; `on_serving` tells health."""
+        """`open_stores` waits for the database; `on_serving` tells health."""
         self._seat = seat
         self._registry = registry
-        self._open_store = open_store
+        self._open_stores = open_stores
         self._rules = rules
+        self._transfer_rules = transfer_rules
         self._clock = clock
         self._rng = rng
         self._holder = holder
@@ -125,25 +149,19 @@ class Reign:
             _raise_unless_lost(work.exception())
 
     async def _lead(self, leadership: Leadership) -> None:
-        store = await self._open_store(leadership)
+        stores = await self._open_stores(leadership)
         try:
-            term = await store.begin_term(self._holder)
+            term = await stores.terms.begin_term(self._holder)
             _log.info("leading", term=term)
             watch = _Watch(self._registry, self._rng)
             began = await watch.begin()
-            rules = _with_times(self._rules, began)
-            known = await store.known_workers()
-            core = Core(
-                rules,
-                term,
-                self._rng,
-                known,
-                now=self._clock.monotonic(),
-                wall=self._clock.wall().timestamp(),
-            )
-            outgoing = Outgoing(self._registry, store, leadership, term, self._rng)
+            known = await stores.terms.known_workers()
+            picture = await stores.transfers.load()
+            outgoing = Outgoing(self._registry, stores.terms, leadership, term, self._rng)
+            committer = Committer(stores.transfers, leadership, term, self._rng)
             bus = EventBus()
-            driver = Driver(core, leadership, self._clock, outgoing, bus)
+            driver = self._driver(leadership, began, known, term=term, outgoing=outgoing, bus=bus)
+            transfers = self._transfers(driver, picture, committer, stores.transfers)
             driver.tell(began.snapshot)
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(driver.run(), name="driver")
@@ -151,11 +169,45 @@ class Reign:
                 tasks.create_task(outgoing.run_wishes(driver.tell), name="wishes")
                 tasks.create_task(outgoing.run_crashes(), name="crash facts")
                 tasks.create_task(outgoing.run_workers(), name="known workers")
-                self._seat.take(Leader(term, driver, bus, self._registry))
+                tasks.create_task(committer.run(), name="transfer commits")
+                self._seat.take(Leader(term, driver, bus, self._registry, transfers))
                 TERM.set(term)
                 await self._on_serving(serving=True)
         finally:
-            await store.close()
+            await stores.terms.close()
+
+    def _driver(
+        self,
+        leadership: Leadership,
+        began: WatchBegan,
+        known: Sequence[KnownWorker],
+        *,
+        term: int,
+        outgoing: Outgoing,
+        bus: EventBus,
+    ) -> Driver:
+        now, wall = self._clock.monotonic(), self._clock.wall().timestamp()
+        core = Core(_with_times(self._rules, began), term, self._rng, known, now=now, wall=wall)
+        return Driver(core, leadership, self._clock, outgoing, bus)
+
+    def _transfers(
+        self, driver: Driver, picture: TransferPicture, committer: Committer, store: TransferStore
+    ) -> Transfers:
+        """Beside the fleet's driver, served by it."""
+        fleet = driver.core.fleet
+        now, wall = self._clock.monotonic(), self._clock.wall().timestamp()
+        # Workers that live have said hello by then, or their leases are over.
+        rules = replace(self._transfer_rules, hello_wait=fleet.rules.lease_ttl + fleet.rules.heartbeat)
+        core = TransferCore(rules, fleet.term, self._rng, picture, now=now, wall=wall)
+        driver.transfers = TransferDriver(
+            core,
+            fleet,
+            committer,
+            streams=driver.streams,
+            signals=driver.signals,
+            tell=driver.tell,
+        )
+        return Transfers(driver.transfers, committer, store)
 
 
 class _Watch:

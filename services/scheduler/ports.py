@@ -164,3 +164,11 @@ class TransferStore(Protocol):
     ) -> Sequence[tuple[TransferRecord, Sequence[ShardRecord]]]:
         """Newest first, after the (created, transfer_id) of the page before."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class Stores:
+    """Everything of the scheduler's one database; closing the first closes it."""
+
+    terms: Store
+    transfers: TransferStore

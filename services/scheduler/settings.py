@@ -30,5 +30,22 @@ class Settings:
     crash_window: timedelta = setting(timedelta(minutes=10))
     """An account that ran for less than this on a worker that crashed counts as having been there at a
     crash."""
+    transfer_max_per_hour: int = setting(5000, minimum=0)
+    """Messages in any hour into one target over all accounts and transfers, unless a transfer names its own
+    figure; 0 for no limit."""
+    transfer_repeat_window: timedelta = setting(timedelta(minutes=10))
+    """How long after its first transmission a batch of unknown outcome is repeated with the same random ids
+    before anything is read; Telegram does not say for how long it recognises them."""
+    transfer_takeover_delay: timedelta = setting(timedelta(seconds=60))
+    """How long after the abort of a batch of unknown outcome another account may look for it, when its own
+    is gone."""
+    transfer_relook_delay: timedelta = setting(timedelta(seconds=30))
+    """How long after that it looks again, before it believes that nothing was sent."""
+    transfer_idle_release: timedelta = setting(timedelta(minutes=10))
+    """How long an account that was started for a transfer runs on without work."""
+    transfer_follow_interval: timedelta = setting(timedelta(seconds=10), minimum=timedelta(seconds=1))
+    """How often a following transfer looks for new messages once it has caught up."""
+    transfer_prediction: bool = setting(default=True)
+    """Whether a transfer changes accounts before a flood wait is expected; off: only after one."""
     reflection: bool | None = setting(None)
     """Whether servers tell what they serve (gRPC reflection); unset means: only on a loopback address."""

@@ -64,7 +64,7 @@ class Entry:
     wanted_revision: int = 0
     saves: int = 0  # wishes on their way to the registry
     deleted: bool = False
-    borrowed: bool = False  # kept running for a transfer, whether people want it or not
+    borrowers: set[str] = field(default_factory=set)  # for whom it is kept running, wanted or not
     lendable: bool = True  # whether a transfer may borrow it: not after a person has stopped it
     calls: list["FleetCall"] = field(default_factory=list)
     touched: set["Entry"] = field(default_factory=set, repr=False)  # shared by all: see Accounts
@@ -73,6 +73,11 @@ class Entry:
     def active(self) -> bool:
         """Whether a worker was told to run it, and not told to stop."""
         return self.phase is Phase.UP or self.phase is Phase.STARTING
+
+    @property
+    def borrowed(self) -> bool:
+        """Whether transfers keep it running."""
+        return bool(self.borrowers)
 
     @property
     def account_id(self) -> str:

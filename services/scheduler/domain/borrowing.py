@@ -12,17 +12,17 @@ from services.scheduler.domain.fleet import Fleet
 def borrowed(fleet: Fleet, event: e.Borrowed) -> None:
     """A transfer needs the account."""
     entry = fleet.accounts.get(event.account_id)
-    if entry is None or entry.borrowed or not entry.lendable:
+    if entry is None or not entry.lendable:
         return
-    entry.borrowed = True
+    entry.borrowers.add(event.borrower)
     pursuit.pursue(fleet, entry)
 
 
 def given_back(fleet: Fleet, event: e.GivenBack) -> None:
     """It runs on only if people want it to."""
     entry = fleet.accounts.get(event.account_id)
-    if entry is not None and entry.borrowed:
-        entry.borrowed = False
+    if entry is not None and event.borrower in entry.borrowers:
+        entry.borrowers.remove(event.borrower)
         pursuit.pursue(fleet, entry)
 
 
@@ -38,7 +38,7 @@ def stopped_by_person(fleet: Fleet, entry: Entry) -> None:
     """Stops it if only a transfer wanted it to run, and lends it no more."""
     _set_lendable(entry, lendable=False)
     if entry.borrowed:
-        entry.borrowed = False
+        entry.borrowers.clear()
         pursuit.pursue(fleet, entry)
 
 

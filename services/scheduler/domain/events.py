@@ -128,16 +128,19 @@ class DrainUndone:
 
 @dataclass(slots=True)
 class Borrowed:
-    """A transfer needs an account that nobody wants running. Refused after a person has stopped it."""
+    """A transfer needs an account that nobody wants running. Refused after a person has stopped it.
+    `borrower` names who must give it back."""
 
     account_id: str
+    borrower: str = "transfers"
 
 
 @dataclass(slots=True)
 class GivenBack:
-    """No transfer needs it any more."""
+    """That borrower needs it no more."""
 
     account_id: str
+    borrower: str = "transfers"
 
 
 @dataclass(slots=True)

@@ -150,6 +150,7 @@ def _try_start(fleet: Fleet, entry: Entry) -> None:
         refusal = chosen
         _park(fleet, entry, refusal)
     entry.verdict = refusal
+    entry.touched.add(entry)
     if refusal.retry > fleet.wall:
         _plan_at(fleet, entry, retries.timed_delay(refusal.retry, fleet.wall, fleet.rules, fleet.rng))
     results.not_started(fleet, entry, refusal)

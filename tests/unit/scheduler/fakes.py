@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from collections.abc import AsyncIterator, Sequence
 
 from services.runtime.clock import ManualClock
 from services.runtime.errors import TgfleetError
+from services.scheduler.adapters.memory_transfer_store import MemoryTransferStore
+from services.scheduler.committing import Committer
 from services.scheduler.domain.commands import ReportCrashes, SetWanted
 from services.scheduler.domain.events import AccountsChanged
 from services.scheduler.domain.model import KnownWorker
-from services.scheduler.ports import Resolved, Saved, Selection, WatchBegan
+from services.scheduler.domain.transfers.core import TransferCore
+from services.scheduler.domain.transfers.records import TransferPicture
+from services.scheduler.domain.transfers.rules import TransferRules
+from services.scheduler.driver import Driver
+from services.scheduler.leader import Transfers
+from services.scheduler.ports import Leadership, Resolved, Saved, Selection, TransferStore, WatchBegan
+from services.scheduler.transfer_driver import TransferDriver
 
 
 class FakeRegistry:
@@ -87,3 +96,23 @@ class LoopClock(ManualClock):
 
     def monotonic(self) -> float:
         return asyncio.get_running_loop().time()
+
+
+NO_TRANSFERS = TransferPicture((), (), (), (), (), ())
+
+
+def transfers_beside(
+    driver: Driver,
+    leadership: Leadership,
+    picture: TransferPicture = NO_TRANSFERS,
+    store: TransferStore | None = None,
+) -> Transfers:
+    """What there is of transfers beside a fleet's driver, which serves it from now on."""
+    fleet, rng = driver.core.fleet, random.Random(0)
+    kept = store or MemoryTransferStore()
+    committer = Committer(kept, leadership, fleet.term, rng)
+    core = TransferCore(TransferRules(), fleet.term, rng, picture, now=fleet.now, wall=fleet.wall)
+    driver.transfers = TransferDriver(
+        core, fleet, committer, streams=driver.streams, signals=driver.signals, tell=driver.tell
+    )
+    return Transfers(driver.transfers, committer, kept)

@@ -18,7 +18,13 @@ from services.scheduler.handlers import FleetCallRequest, run_fleet_call
 from services.scheduler.leader import Leader
 from services.scheduler.outgoing import Outgoing
 from services.scheduler.ports import Resolved, Selection
-from tests.unit.scheduler.fakes import FakeLeadership, FakeRegistry, FakeStore, LoopClock
+from tests.unit.scheduler.fakes import (
+    FakeLeadership,
+    FakeRegistry,
+    FakeStore,
+    LoopClock,
+    transfers_beside,
+)
 from tests.unit.scheduler.stage import accounts
 from tgfleet.gateway.v1 import event_pb2
 
@@ -39,7 +45,9 @@ class Seat:
         outgoing = Outgoing(self.registry, FakeStore(), self.leadership, 3, random.Random(0))
         self.bus = EventBus()
         self.driver = Driver(core, self.leadership, clock, outgoing, self.bus)
-        self.leader = Leader(3, self.driver, self.bus, self.registry)
+        self.leader = Leader(
+            3, self.driver, self.bus, self.registry, transfers_beside(self.driver, self.leadership)
+        )
         self.stream = self.driver.streams.open("w1")
         self.tasks = [
             asyncio.create_task(self.driver.run()),
