@@ -85,12 +85,13 @@ def compose(settings: Settings, life: Lifecycle, outside: Outside) -> StreamKeep
         on_failure=life.fail,
     )
     fleet = Fleet(tools, settings.worker_capacity, loops)
-    stream = StreamKeeper(outside.dispatcher, fleet, outbox, catalog, rng)
+    stream = StreamKeeper(outside.dispatcher, fleet, outbox, catalog, transfers=tools.transfers, rng=rng)
     for loop in (keeper, releaser, acquirer, catalog, facts, stream):
         loops.spawn(loop.run(), name=type(loop).__name__)
     life.on_stop(fleet.close, name="stop clients", limit=_STOP_LIMIT)
     life.on_stop(lambda: facts.flush(_FLUSH_LIMIT), name="flush facts")
     life.on_stop(lambda: outbox.drained(_FLUSH_LIMIT), name="flush reports")
+    life.on_stop(lambda: tools.transfers.all_told(_FLUSH_LIMIT), name="flush answers")
     life.on_stop(lambda: releaser.drain(_RELEASE_LIMIT), name="release leases")
     life.on_stop(loops.close, name="end loops")
     return stream

@@ -43,8 +43,9 @@ class Endings:
         """If Telegram told a call to wait, that is remembered, so that nothing is tried inside."""
         wait = refusal.verdict.wait
         if wait is not None:
-            until = self._tools.clock.wall() + timedelta(seconds=wait)
-            self._session.chat.waits.add(refusal.method, 0, until)
+            clock = self._tools.clock
+            until = clock.wall() + timedelta(seconds=wait)
+            self._session.chat.waits.add(refusal.method, 0, clock.monotonic() + wait)
             self._teller.remember(FloodWaited(refusal.method, 0, until))
             self._teller.happen(refusal.verdict.detail, Waiting(refusal.method, 0, until))
 

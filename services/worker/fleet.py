@@ -11,6 +11,7 @@ from services.worker.domain.outcomes import Outcome, Reason
 from services.worker.domain.picture import Picture, SessionReport
 from services.worker.domain.states import SessionState
 from services.worker.domain.terms import Terms
+from services.worker.domain.transfer_orders import TransferOrders
 from services.worker.supervisor import Supervisor
 from services.worker.tools import Tools
 
@@ -40,7 +41,7 @@ class Fleet:
     def picture(self) -> Picture:
         """Everything, for a hello."""
         reports = tuple(one.report() for one in self._sessions.values())
-        return Picture(reports, self._tools.catalog.current, self.draining)
+        return Picture(reports, self._tools.catalog.current, self.draining, self._tools.transfers.under_way)
 
     def handle(self, order: orders.Order) -> bool:
         """Carries out an order; False when its term is over, and then nothing was done."""
@@ -64,6 +65,8 @@ class Fleet:
                 self.draining = command.drain
             case orders.FleetUsers():
                 self._tools.fleet_ids.user_ids = command.user_ids
+            case TransferOrders():
+                self._tools.transfers.handle(command)
             case orders.Welcome():
                 pass  # the stream's own business
 

@@ -11,9 +11,49 @@ from services.worker.domain.orders import Order
 from services.worker.domain.outcomes import Ending
 from services.worker.domain.picture import Happening, Picture, SessionFile, SessionReport, Token
 from services.worker.domain.telegram import Credentials, IncomingMessage, LinkDown, LinkFacts, Me
+from services.worker.domain.transfer_answers import Inspected, Looked, Sent, SourcePage, TransferAnswer
+from services.worker.domain.transfer_orders import (
+    Attempt,
+    InspectChats,
+    LookInTarget,
+    ReadSource,
+    SendBatch,
+)
 from services.worker.gate import Gate
 
 MessageHandler = Callable[[IncomingMessage], None]
+CallGuard = Callable[[str, int], None]
+"""Asked before each API call, with the method and the chat it is for (0 for none): raises StillWaiting when
+Telegram told the account not to make it now."""
+
+
+def free(_method: str, _chat_id: int) -> None:
+    """The guard of an account without waits."""
+
+
+class Transfers(Protocol):
+    """What one account does for transfers, each within `limit` seconds. All raise Fenced, LinkDown and
+    Refused as the client does, StillWaiting when a call would fall into a wait, and NotApplied with a cause
+    when there is nothing to be done (CHAT_NOT_FOUND, BAD_MATCH)."""
+
+    async def inspect(self, work: InspectChats, limit: float) -> Inspected:
+        """Looks at both chats; errors about a chat are told in its facts."""
+        ...
+
+    async def read(self, work: ReadSource, limit: float) -> SourcePage:
+        """Reads one page."""
+        ...
+
+    async def send(self, work: SendBatch, limit: float, attempt: Attempt) -> Sent:
+        """One transmission, or none. `attempt.transmitted` is set while the whole request may have left;
+        whenever this ends without Telegram's own word (LinkDown, Fenced, cancelled) the connection is closed
+        before, and nothing of the request leaves any more. Refused and NotApplied are Telegram's own
+        words."""
+        ...
+
+    async def look(self, work: LookInTarget, limit: float) -> Looked:
+        """Reads the target above an id, and the batch in the source."""
+        ...
 
 
 class TelegramClient(Protocol):
@@ -42,6 +82,11 @@ class TelegramClient(Protocol):
         LinkDown it is unknown whether it was sent."""
         ...
 
+    @property
+    def transfers(self) -> Transfers:
+        """The same account, at work for transfers."""
+        ...
+
     def facts(self) -> LinkFacts:
         """What the link looks like now."""
         ...
@@ -58,8 +103,11 @@ class TelegramClient(Protocol):
 class TelegramClients(Protocol):
     """Makes clients."""
 
-    def make(self, credentials: Credentials, gate: Gate, on_message: MessageHandler) -> TelegramClient:
-        """A client that has no link yet. Raises LinkDown for a proxy that cannot be read."""
+    def make(
+        self, credentials: Credentials, gate: Gate, on_message: MessageHandler, guard: CallGuard = free
+    ) -> TelegramClient:
+        """A client that has no link yet, and keeps out of the waits of its guard. Raises LinkDown for a
+        proxy that cannot be read."""
         ...
 
 
@@ -176,6 +224,10 @@ class Attachment(Protocol):
 
     async def send_happenings(self, happenings: Sequence[Happening]) -> None:
         """Things to show to people."""
+        ...
+
+    async def send_answers(self, answers: Sequence[TransferAnswer]) -> None:
+        """What became of transfer orders."""
         ...
 
     async def send_files(self, files: Sequence[SessionFile]) -> None:

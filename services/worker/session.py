@@ -7,12 +7,14 @@ tasks.
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from services.runtime.clock import Clock
 from services.worker.acquirer import Granted
 from services.worker.chat.desk import ChatAccount
 from services.worker.domain.orders import SessionConfig
 from services.worker.domain.outcomes import Ending, Reason
 from services.worker.domain.picture import SessionReport
 from services.worker.domain.states import Machine, SessionState
+from services.worker.domain.verdict import LONGEST_WAIT
 
 
 @dataclass(slots=True)
@@ -35,8 +37,8 @@ class Session:
     ending: Ending | None = None
     released: bool = False
 
-    def adopt(self, granted: Granted) -> None:
-        """The registry granted the session."""
+    def adopt(self, granted: Granted, clock: Clock) -> None:
+        """The registry granted the session, and told the waits that still run."""
         grant = granted.grant
         self.granted = granted
         self.name = grant.name
@@ -44,7 +46,8 @@ class Session:
         self.chat.policy = grant.chat_policy
         self.chat.time_zone = grant.time_zone
         for wait in grant.waits:
-            self.chat.waits.add(wait.method, wait.chat_id, wait.until)
+            remaining = min((wait.until - clock.wall()).total_seconds(), LONGEST_WAIT)
+            self.chat.waits.add(wait.method, wait.chat_id, clock.monotonic() + remaining)
 
     def follow(self, config: SessionConfig) -> None:
         """The account was changed while the session runs."""

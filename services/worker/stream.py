@@ -17,6 +17,7 @@ from services.worker.domain.picture import SessionFile
 from services.worker.fleet import Fleet
 from services.worker.outbox import Outbox
 from services.worker.ports import Attachment, Dispatcher
+from services.worker.transfers.desk import TransferDesk
 
 _log = get_logger("worker.stream")
 
@@ -32,7 +33,14 @@ class StreamKeeper:
     """`run` until cancelled."""
 
     def __init__(
-        self, dispatcher: Dispatcher, fleet: Fleet, outbox: Outbox, catalog: Catalog, rng: random.Random
+        self,
+        dispatcher: Dispatcher,
+        fleet: Fleet,
+        outbox: Outbox,
+        catalog: Catalog,
+        *,
+        transfers: TransferDesk,
+        rng: random.Random,
     ) -> None:
         self._dispatcher = dispatcher
         self._fleet = fleet
@@ -40,6 +48,7 @@ class StreamKeeper:
         self._rng = rng
         self._files = asyncio.Event()
         self._catalog = catalog
+        self._transfers = transfers
         self._welcomed = False
         catalog.on_change(self._on_files)
 
@@ -59,12 +68,14 @@ class StreamKeeper:
 
     async def _serve(self, attachment: Attachment) -> None:
         self._outbox.tell_again()
+        self._transfers.tell_again()
         period: asyncio.Future[float] = asyncio.get_running_loop().create_future()
         tasks = [
             asyncio.create_task(self._listen(attachment, period), name="listen to the scheduler"),
             asyncio.create_task(self._speak(attachment), name="report to the scheduler"),
             asyncio.create_task(self._beat(attachment, period), name="heartbeat"),
             asyncio.create_task(self._announce(attachment), name="announce files"),
+            asyncio.create_task(self._answer(attachment), name="answer transfer orders"),
         ]
         try:
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -115,6 +126,14 @@ class StreamKeeper:
             await self._files.wait()
             self._files.clear()
             await attachment.send_files(self._catalog.current)
+
+    async def _answer(self, attachment: Attachment) -> None:
+        """At once, without gathering: the next batch waits for it. What is lost with this stream is told
+        again on the next one."""
+        while True:
+            await self._transfers.filled()
+            await attachment.send_answers(self._transfers.take(_BATCH))
+            self._transfers.told()
 
     def _on_files(self, _files: tuple[SessionFile, ...]) -> None:
         self._files.set()

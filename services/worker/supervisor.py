@@ -7,6 +7,7 @@ command, or its gate, which shuts when the lease cannot be kept.
 
 import asyncio
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import structlog
@@ -32,8 +33,9 @@ from services.worker.domain.telegram import (
     Me,
     Refused,
 )
+from services.worker.domain.transfer_answers import StillWaiting
 from services.worker.domain.verdict import link_sentence, of_refusal
-from services.worker.domain.waits import CONNECTING_METHODS
+from services.worker.domain.waits import CONNECTING_METHODS, EVERYTHING
 from services.worker.endings import Endings
 from services.worker.linklog import LinkLog
 from services.worker.metrics import SESSIONS, STARTS
@@ -41,6 +43,7 @@ from services.worker.ports import SessionFileError, TelegramClient, Wanted
 from services.worker.session import Session
 from services.worker.teller import SessionTeller
 from services.worker.tools import Tools
+from services.worker.transfers.lane import Lane
 from services.worker.watching import LinkWatch
 
 _log = get_logger("worker.supervisor")
@@ -63,6 +66,7 @@ class Supervisor:
         self._teller = SessionTeller(self.session, tools, self._on_refused)
         self._client: TelegramClient | None = None
         self._desk: ChatDesk | None = None
+        self._lane: Lane | None = None
         self._endings = Endings(self.session, self._teller, tools)
         self._links = LinkLog(self.session, self._teller, tools.clock)
         self._stable: asyncio.TimerHandle | None = None
@@ -134,19 +138,22 @@ class Supervisor:
         except SessionFileError as error:
             reason = Reason.SESSION_MISSING if error.missing else Reason.SESSION_INVALID
             return Ending(Outcome.FAILED, reason, str(error))
-        waits_until = self.session.chat.waits.blocking(CONNECTING_METHODS, self._tools.clock.wall())
+        clock = self._tools.clock
+        waits_until = self.session.chat.waits.blocking(CONNECTING_METHODS, clock.monotonic())
         if waits_until is not None:
             detail = "Telegram told this account to wait before it may connect; the wait still runs."
-            return Ending(Outcome.WAITING, Reason.FLOOD_WAIT, detail, waits_until)
+            retry = clock.wall() + timedelta(seconds=waits_until - clock.monotonic())
+            return Ending(Outcome.WAITING, Reason.FLOOD_WAIT, detail, retry)
         return await self._serve(granted, credentials)
 
     async def _serve(self, granted: Granted, credentials: Credentials) -> Ending:
         try:
-            client = self._tools.clients.make(credentials, granted.gate, self._on_message)
+            client = self._tools.clients.make(credentials, granted.gate, self._on_message, self._guard)
         except LinkDown as error:
             return Ending(Outcome.FAILED, Reason.PROXY_ERROR, error.detail)
         self._client = client
         self._desk = self._make_desk(client)
+        self._lane = self._make_lane(client)
         me = await self._tools.connector.first(client, self.session.expected_user)
         if isinstance(me, Me):
             self._running(me)
@@ -160,7 +167,7 @@ class Supervisor:
         return self._endings.of(me)
 
     def _adopt(self, granted: Granted) -> None:
-        self.session.adopt(granted)
+        self.session.adopt(granted, self._tools.clock)
         granted.gate.on_shut(self._on_gate_shut)
 
     def _on_gate_shut(self) -> None:
@@ -192,6 +199,17 @@ class Supervisor:
             on_failure=tools.on_failure,
         )
 
+    def _make_lane(self, client: TelegramClient) -> Lane:
+        tools = self._tools
+        return Lane(client.transfers, self.session.chat, self._teller, tools.clock, tools.transfers.answer)
+
+    def _guard(self, method: str, chat_id: int) -> None:
+        """No call is made inside a wait that Telegram imposed for it. Raises StillWaiting."""
+        now = self._tools.clock.monotonic()
+        until = self.session.chat.waits.blocking((EVERYTHING, method), now, chat_id)
+        if until is not None:
+            raise StillWaiting(method, chat_id, until - now)
+
     def _running(self, me: Me) -> None:
         """Telegram answered for the user."""
         first = self.session.machine.state is SessionState.STARTING
@@ -199,6 +217,7 @@ class Supervisor:
         self._links.up()
         self._move(SessionState.RUNNING)
         self._switch_desk()
+        self._open_lane()
         if first:
             STARTS.labels("STARTED", "").inc()
             self._teller.remember(SessionRan(me.user_id, stable=False))
@@ -210,6 +229,8 @@ class Supervisor:
         detail = link_sentence(lost.cause)
         self._move(SessionState.RECONNECTING, detail=f"{detail} The link is being made anew.")
         self._links.lost(lost.cause)
+        if self._lane is not None:
+            self._lane.link(up=False)
         await client.close()
         me = await self._tools.connector.again(client, self.session.user_id, lost, self._still_down)
         if isinstance(me, Refusal):
@@ -250,6 +271,9 @@ class Supervisor:
             self._move(SessionState.STOPPING)
         if self._desk is not None:
             await self._desk.close()
+        if self._lane is not None:
+            await self._lane.close()
+            self._tools.transfers.leave(session.account_id, self._lane)
         clean = await close_link(self._client, session.granted, last_ping=stopped)
         self._links.closed(LinkCause.STOPPED)
         if stopped and clean and session.user_id:
@@ -270,6 +294,12 @@ class Supervisor:
             SESSIONS.labels(to).inc()
         self._teller.tell()
         self._teller.happen(detail or f"The session is {to}.", SessionChanged(to, reason))
+
+    def _open_lane(self) -> None:
+        granted = self.session.granted
+        if self._lane is not None and granted is not None:
+            self._lane.link(up=True)
+            self._tools.transfers.enter(self.session.account_id, granted.grant.token, self._lane)
 
     def _switch_desk(self) -> None:
         if self._desk is not None:

@@ -10,7 +10,7 @@ from services.worker.tools import Tools
 
 
 class SessionTeller:
-    """The voice of one session; see `chat.desk.Teller`."""
+    """The voice of one session; see `refusals.Teller`."""
 
     def __init__(self, session: Session, tools: Tools, on_refused: Callable[[Refused], None]) -> None:
         self._session = session

@@ -15,6 +15,7 @@ from services.worker.leases import LeaseKeeper
 from services.worker.outbox import Outbox
 from services.worker.ports import TelegramClients
 from services.worker.releaser import Releaser
+from services.worker.transfers.desk import TransferDesk
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +50,7 @@ class Tools:
     limits: Limits
     on_failure: Callable[[BaseException], None]
     """Stops the process: a task that must not fail did."""
+    transfers: TransferDesk = field(default_factory=TransferDesk)
     fleet_ids: FleetIds = field(default_factory=FleetIds)
     counters: dict[str, Counter] = field(default_factory=dict)
     """Message counts by account, for the life of the process."""

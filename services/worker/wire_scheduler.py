@@ -4,6 +4,7 @@ from collections.abc import Iterable
 
 from services.worker import wire
 from services.worker.domain import orders, picture
+from services.worker.wire_transfers import transfer_orders
 from tgfleet.gateway.v1 import event_pb2, fleet_pb2
 from tgfleet.scheduler.v1 import scheduler_pb2 as scheduler
 from tgfleet.worker.v1 import worker_pb2 as worker
@@ -53,6 +54,7 @@ def hello(worker_id: str, incarnation: str, capacity: int, whole: picture.Pictur
         sessions=[report(given) for given in whole.sessions],
         files=announced(whole.files),
         draining=whole.draining,
+        transfer_order_ids=whole.order_ids,
     )
 
 
@@ -113,6 +115,8 @@ def order(message: scheduler.AttachWorkerResponse) -> orders.Order | None:
             command = orders.FleetUsers(frozenset(message.fleet_users.user_ids))
         case "configure":
             command = orders.Configure(tuple(_config(one) for one in message.configure.sessions))
+        case "transfer_orders":
+            command = transfer_orders(message.transfer_orders)
         case _:
             return None
     return orders.Order(message.term, command)

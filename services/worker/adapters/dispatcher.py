@@ -11,7 +11,9 @@ from services.runtime.errors import Unavailable
 from services.worker import wire_scheduler as wire
 from services.worker.domain.orders import Order
 from services.worker.domain.picture import Happening, Picture, SessionFile, SessionReport
+from services.worker.domain.transfer_answers import TransferAnswer
 from services.worker.ports import Attachment
+from services.worker.wire_transfers import transfer_answers
 from tgfleet.scheduler.v1 import scheduler_pb2, scheduler_pb2_grpc
 from tgfleet.worker.v1 import worker_pb2
 
@@ -79,6 +81,10 @@ class GrpcAttachment:
         """See the port."""
         batch = worker_pb2.Events(events=[wire.event(one, self._worker_id) for one in happenings])
         await self.write(_Request(events=batch))
+
+    async def send_answers(self, answers: Sequence[TransferAnswer]) -> None:
+        """See the port."""
+        await self.write(_Request(transfer_answers=transfer_answers(answers)))
 
     async def send_files(self, files: Sequence[SessionFile]) -> None:
         """See the port."""

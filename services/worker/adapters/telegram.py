@@ -15,16 +15,18 @@ from typing import Any
 
 from pyrogram import raw
 from pyrogram.crypto import rsa
+from pyrogram.errors import RPCError
 from pyrogram.storage import UpdateState
 
 from services.runtime.clock import Clock
 from services.worker.adapters.telegram_client import CALL_LIMIT, FleetClient, UpdateSink, within
 from services.worker.adapters.telegram_connection import GatedConnection
-from services.worker.adapters.telegram_errors import keep_library_from_writing, method_name
+from services.worker.adapters.telegram_errors import keep_library_from_writing, method_name, translate
 from services.worker.adapters.telegram_route import Route, parse_proxy
 from services.worker.adapters.telegram_rsa import load_rsa_key
 from services.worker.adapters.telegram_session import WatchedSession
 from services.worker.adapters.telegram_storage import MemoryStorage
+from services.worker.adapters.telegram_transfers import TelegramTransfers
 from services.worker.adapters.telegram_updates import sent_message_id
 from services.worker.domain.telegram import (
     Credentials,
@@ -35,8 +37,9 @@ from services.worker.domain.telegram import (
     Me,
     Refused,
 )
+from services.worker.domain.transfer_orders import Attempt
 from services.worker.gate import Gate
-from services.worker.ports import MessageHandler
+from services.worker.ports import CallGuard, MessageHandler, free
 
 _BAD_MESSAGE = "BAD_MSG_NOTIFICATION"
 
@@ -69,9 +72,11 @@ class KurigramClients:
             fingerprint, modulus, exponent = load_rsa_key(config.rsa_key)
             rsa.server_public_keys[fingerprint] = rsa.PublicKey(modulus, exponent)
 
-    def make(self, credentials: Credentials, gate: Gate, on_message: MessageHandler) -> "KurigramClient":
+    def make(
+        self, credentials: Credentials, gate: Gate, on_message: MessageHandler, guard: CallGuard = free
+    ) -> "KurigramClient":
         """See the port."""
-        return KurigramClient(self._config, self._clock, credentials, gate, on_message)
+        return KurigramClient(self._config, self._clock, credentials, gate, on_message, guard=guard)
 
 
 class KurigramClient:
@@ -84,6 +89,8 @@ class KurigramClient:
         credentials: Credentials,
         gate: Gate,
         on_message: MessageHandler,
+        *,
+        guard: CallGuard,
     ) -> None:
         self._config = config
         self._clock = clock
@@ -96,6 +103,9 @@ class KurigramClient:
         self._connections: list[GatedConnection] = []
         self._client: FleetClient | None = None
         self._session: WatchedSession | None = None
+        self._guard = guard
+        self._own_id = credentials.user_id
+        self._transfers = TelegramTransfers(self)
 
     async def connect(self, limit: float) -> Me:
         """See the port."""
@@ -133,6 +143,7 @@ class KurigramClient:
         if not users or not isinstance(users[0], raw.types.User):
             raise Refused(401, "AUTH_KEY_UNREGISTERED", "users.getUsers")
         await self._storage.user_id(users[0].id)
+        self._own_id = int(users[0].id)
         return Me(users[0].id)
 
     def _build(self) -> FleetClient:
@@ -223,7 +234,14 @@ class KurigramClient:
             return LinkFacts(
                 started=False, receiving=False, answered_ago=None, calls_in_flight=0, open_sockets=sockets
             )
-        return LinkFacts(session.up, session.receiving, session.answered_ago, session.in_flight, sockets)
+        return LinkFacts(
+            started=session.up,
+            receiving=session.receiving,
+            answered_ago=session.answered_ago,
+            calls_in_flight=session.in_flight,
+            open_sockets=sockets,
+            cut=session.was_cut,
+        )
 
     async def ended(self) -> LinkDown:
         """See the port."""
@@ -244,9 +262,66 @@ class KurigramClient:
             raise LinkDown(LinkCause.LINK_CLOSED)
         return self._session
 
-    async def _call(self, query: Any, limit: float) -> Any:
+    @property
+    def transfers(self) -> TelegramTransfers:
+        """See the port."""
+        return self._transfers
+
+    async def call(self, query: Any, limit: float, *, chat_id: int = 0) -> Any:
+        """See `telegram_chats.Caller`."""
+        result = await self._call(query, limit, chat_id=chat_id)
+        await self._learn(result)
+        return result
+
+    async def transmit(self, query: Any, limit: float, attempt: Attempt, *, chat_id: int) -> Any:
+        """See `telegram_transfers.Sender`."""
+        session, name = self._up(), method_name(query)
+        self._guard(name, chat_id)
+        try:
+            return await session.transmit(query, limit, attempt)
+        except RPCError as error:
+            raise translate(error, name) from error
+
+    async def stored_peer(self, chat_id: int) -> Any:
+        """See `telegram_chats.Caller`."""
+        try:
+            return await self._storage.get_peer_by_id(chat_id)
+        except KeyError:
+            return None
+
+    async def stored_name(self, name: str) -> Any:
+        """See `telegram_chats.Caller`."""
+        try:
+            return await self._storage.get_peer_by_username(name)
+        except KeyError:
+            return None
+
+    @property
+    def own_id(self) -> int:
+        """See `telegram_chats.Caller`."""
+        return self._own_id
+
+    @property
+    def now(self) -> float:
+        """See `telegram_chats.Caller`."""
+        return self._clock.monotonic()
+
+    @property
+    def server_time(self) -> float:
+        """See `telegram_chats.Caller`."""
+        return float(self._client.server_time) if self._client else self._clock.wall().timestamp()
+
+    async def _learn(self, result: Any) -> None:
+        """Remembers the access hashes that came with an answer."""
+        peers = [*getattr(result, "users", ()), *getattr(result, "chats", ())]
+        peers += [result.chat] if hasattr(result, "chat") else []
+        if peers and self._client is not None:
+            await self._client.fetch_peers(peers)
+
+    async def _call(self, query: Any, limit: float, *, chat_id: int = 0) -> Any:
         session = self._up()
         name = method_name(query)
+        self._guard(name, chat_id)
         result = await within(limit, name, session.send(query, timeout=limit))
         if isinstance(result, raw.types.BadMsgNotification):
             raise Refused(result.error_code, _BAD_MESSAGE, name)

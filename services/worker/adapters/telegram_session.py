@@ -9,14 +9,17 @@ import asyncio
 from typing import Any
 
 from pyrogram import raw
+from pyrogram.crypto import mtproto
 from pyrogram.errors import RPCError
 from pyrogram.session import Session
-from pyrogram.session.session import AuthKeyNotFound, SessionState
+from pyrogram.session.session import AuthKeyNotFound, Result, SessionState
 
 from services.runtime.clock import Clock
 from services.runtime.logs import get_logger
 from services.runtime.tasks import cancel_and_wait
 from services.worker.domain.telegram import Fenced, LinkCause, LinkDown
+from services.worker.domain.transfer_answers import NotApplied, NotDoneCause
+from services.worker.domain.transfer_orders import Attempt
 
 _log = get_logger("worker.telegram")
 
@@ -51,6 +54,8 @@ class WatchedSession(Session):  # type: ignore[misc]  # the library has no types
         self._heard_at = clock.monotonic()
         self._unpacking = 0
         self._unpacked = asyncio.Event()
+        self.was_cut = False
+        """Whether `cut` ended it."""
         self.in_flight = 0
         """Calls that wait for an answer now."""
 
@@ -146,6 +151,82 @@ class WatchedSession(Session):  # type: ignore[misc]  # the library has no types
         if wait_response:
             self._answered_at = self._clock.monotonic()
         return answer
+
+    async def transmit(self, query: Any, limit: float, attempt: Attempt) -> Any:
+        """Sends a call at most once, whatever happens: nothing of it is repeated, as the library does after a
+        bad salt and on a new link. Raises RPCError for Telegram's errors and NotApplied when Telegram said
+        that it took nothing in. Whenever it ends in another way the connection is gone, so that nothing of
+        the call leaves this machine any more (DESIGN section 6, 2 and 3); then `attempt.transmitted` says
+        whether it may have taken effect. Raises LinkDown or Fenced."""
+        if self._lost.done():
+            raise LinkDown(self._lost.result().cause)
+        message = await self.msg_factory.create(query)
+        packet = await asyncio.get_running_loop().run_in_executor(
+            self.connection.protocol.crypto_executor,
+            mtproto.pack,
+            message,
+            self.salt,
+            self.session_id,
+            self.auth_key,
+            self.auth_key_id,
+        )
+        waiting = self.results[message.msg_id] = Result()
+        self.in_flight += 1
+        try:
+            answer = await self._transmitted(packet, waiting, limit, attempt)
+        finally:
+            self.in_flight -= 1
+            self.results.pop(message.msg_id, None)
+        if isinstance(answer, raw.types.RpcError):
+            RPCError.raise_it(answer, type(query))
+        return answer
+
+    async def _transmitted(self, packet: bytes, waiting: Result, limit: float, attempt: Attempt) -> Any:
+        try:
+            try:
+                async with asyncio.timeout(limit):
+                    # Until its last byte is with the kernel nobody can read a packet, and the gate is asked
+                    # before each byte (`gated_socket`): what ends in here was not transmitted.
+                    await self.connection.send(packet)
+                    attempt.transmitted = True
+                    await waiting.event.wait()
+            except OSError as error:  # TimeoutError as well
+                if waiting.value is None:
+                    late = isinstance(error, TimeoutError)
+                    cause = LinkCause.NO_ANSWER if late else LinkCause.LINK_CLOSED
+                    raise LinkDown(cause, type(error).__name__) from error
+            return self._taken_in(waiting.value, attempt)
+        except NotApplied:
+            raise
+        except BaseException:
+            self.cut()
+            raise
+
+    def _taken_in(self, answer: Any, attempt: Attempt) -> Any:
+        """The answer of a call that Telegram carried out or refused. Raises NotApplied when it says that it
+        did not take the packet in, LinkDown when there is none or it proves nothing
+        (core.telegram.org/mtproto/service_messages_about_messages)."""
+        if answer is None:
+            raise LinkDown(self._lost.result().cause)
+        self._answered_at = self._clock.monotonic()
+        if isinstance(answer, raw.types.BadServerSalt):
+            self.salt = answer.new_server_salt
+            attempt.transmitted = False
+            raise NotApplied(NotDoneCause.BAD_SALT)
+        if isinstance(answer, raw.types.BadMsgNotification):
+            if answer.error_code not in _CLOCK_CODES:
+                raise LinkDown(LinkCause.BAD_MESSAGE, str(answer.error_code))
+            self.msg_factory._last_msg_id = 0  # noqa: SLF001 - as in `send`
+            attempt.transmitted = False
+            raise NotApplied(NotDoneCause.WRONG_CLOCK)
+        return answer
+
+    def cut(self) -> None:
+        """Resets the connection at once; nothing that is still in a buffer leaves. Idempotent."""
+        self.was_cut = True
+        if self.connection is not None:
+            self.connection.abort()
+        self._end(LinkDown(LinkCause.ABORTED))
 
     async def ping_worker(self) -> None:
         """Asks for a sign of life and *waits* for it, unlike the stock one: a half-open link ends here."""

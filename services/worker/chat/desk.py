@@ -8,7 +8,6 @@ import asyncio
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import timedelta
 from typing import Protocol
 
 from services.runtime.clock import Clock
@@ -17,13 +16,13 @@ from services.runtime.tasks import TaskOwner
 from services.worker.chat.responder import ChatMessage, Responder
 from services.worker.domain.chat_policy import ChatPolicy, may_answer, may_see
 from services.worker.domain.counts import Counter, day_of
-from services.worker.domain.facts import ChatCounts, FloodWaited
-from services.worker.domain.picture import Kind, MessageAnswered, MessageReceived, Waiting
+from services.worker.domain.facts import ChatCounts
+from services.worker.domain.picture import MessageAnswered, MessageReceived
 from services.worker.domain.rates import AnswerRates
 from services.worker.domain.telegram import Fenced, IncomingMessage, LinkDown, Refused
-from services.worker.domain.verdict import of_refusal
 from services.worker.domain.waits import SENDING_METHODS, Waits
 from services.worker.metrics import MESSAGES
+from services.worker.refusals import Teller, note
 
 _log = get_logger("worker.chat")
 
@@ -36,7 +35,6 @@ _LAST_WORD_LIMIT = 2.0
 """Seconds that an answer on its way gets when the session stops."""
 _REMEMBERED = 1_000
 """Messages by which a repeated one is recognised."""
-_PEER_FLOOD = "PEER_FLOOD"
 
 
 class Sender(Protocol):
@@ -44,26 +42,6 @@ class Sender(Protocol):
 
     async def reply(self, message: IncomingMessage, text: str, limit: float) -> int:
         """See `ports.TelegramClient`."""
-        ...
-
-
-class Teller(Protocol):
-    """Where the desk tells what happened to its account."""
-
-    def happen(self, detail: str, kind: Kind) -> None:
-        """An event for people."""
-        ...
-
-    def remember(self, kind: ChatCounts | FloodWaited) -> None:
-        """A fact for the registry."""
-        ...
-
-    def warn(self, detail: str) -> None:
-        """Something that an operator must know about a session that goes on."""
-        ...
-
-    def refused(self, error: Refused) -> None:
-        """Telegram answered with an error that may mean the end of the session."""
         ...
 
 
@@ -83,6 +61,8 @@ class ChatAccount:
     policy: ChatPolicy = field(default_factory=ChatPolicy)
     time_zone: str = "UTC"
     waits: Waits = field(default_factory=Waits)
+    muted: bool = False
+    """After PEER_FLOOD, until somebody starts the account anew; Telegram names no time."""
 
 
 class ChatDesk:
@@ -110,7 +90,6 @@ class ChatDesk:
         self._counter = counter
         self._teller = teller
         self._clock = clock
-        self._muted = False
         self._sending: set[asyncio.Future[int]] = set()
         self._seen: dict[tuple[int, int], None] = {}
         self._lines: dict[int, deque[IncomingMessage]] = {}
@@ -177,10 +156,15 @@ class ChatDesk:
             self._count_answered(message, answer_id, text)
 
     def _may_not_answer(self, message: IncomingMessage) -> bool:
-        now = self._clock.wall()
+        now = self._clock.monotonic()
         waiting = self._account.waits.blocking(SENDING_METHODS, now, message.chat_id) is not None
-        within = self._rates.free(message.chat_id, self._clock.monotonic())
-        return may_answer(message, now, waiting=waiting or self._muted, within_rate=within) is not None
+        within = self._rates.free(message.chat_id, now)
+        return (
+            may_answer(
+                message, self._clock.wall(), waiting=waiting or self._account.muted, within_rate=within
+            )
+            is not None
+        )
 
     async def _ask(self, message: IncomingMessage) -> str | None:
         account = self._account
@@ -196,19 +180,8 @@ class ChatDesk:
             return None
 
     def _on_refused(self, message: IncomingMessage, error: Refused) -> None:
-        verdict = of_refusal(error)
-        if error.name == _PEER_FLOOD:
-            self._muted = True  # until somebody starts the account anew; Telegram names no time
-            self._teller.warn("Telegram restricts this account after spam reports: silent until restarted.")
-        if verdict.wait is not None:
-            until = self._clock.wall() + timedelta(seconds=verdict.wait)
-            chat_id = message.chat_id if verdict.chat_only else 0
-            self._account.waits.add(error.method, chat_id, until)
-            self._teller.remember(FloodWaited(error.method, chat_id, until))
-            self._teller.happen(verdict.detail, Waiting(error.method, chat_id, until))
-        elif verdict.died:
-            self._teller.refused(error)
-        else:
+        verdict = note(error, message.chat_id, self._account, self._teller, self._clock)
+        if verdict.wait is None and not verdict.died:
             _log.warning("an answer was refused", error=error.name)
 
     def _count_received(self, message: IncomingMessage) -> None:

@@ -28,4 +28,4 @@ def stopped_cleanly(before: LinkFacts | None, after: LinkFacts | None, *, used: 
     if before is None or after is None:
         return False
     answered = before.answered_ago is not None and before.answered_ago <= CLEAN_WITHIN
-    return answered and before.calls_in_flight == 0 and after.open_sockets == 0
+    return answered and not before.cut and before.calls_in_flight == 0 and after.open_sockets == 0

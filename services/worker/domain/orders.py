@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from services.worker.domain.chat_policy import ChatPolicy
+from services.worker.domain.transfer_orders import TransferOrders
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +80,7 @@ class Configure:
     sessions: tuple[SessionConfig, ...]
 
 
-Command = Welcome | Start | Stop | SetChat | Drain | FleetUsers | Configure
+Command = Welcome | Start | Stop | SetChat | Drain | FleetUsers | Configure | TransferOrders
 
 
 @dataclass(frozen=True, slots=True)

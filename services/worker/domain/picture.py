@@ -51,6 +51,8 @@ class Picture:
     sessions: tuple[SessionReport, ...]
     files: tuple[SessionFile, ...]
     draining: bool
+    order_ids: tuple[str, ...] = ()
+    """Transfer orders that are being carried out."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,6 +30,8 @@ class LinkCause(StrEnum):
     NOT_ALLOWED = "NOT_ALLOWED"
     REFUSED = "REFUSED"
     FENCED = "FENCED"
+    ABORTED = "ABORTED"
+    BAD_MESSAGE = "BAD_MESSAGE"
     STOPPED = "STOPPED"
 
 
@@ -117,3 +119,5 @@ class LinkFacts:
     """Seconds since Telegram last answered a call or ping; None when it never did."""
     calls_in_flight: int
     open_sockets: int
+    cut: bool = False
+    """Whether the connection was reset from this side: the other one may not have noticed."""

@@ -123,6 +123,8 @@ _LINK_SENTENCES: dict[LinkCause, str] = {
     LinkCause.NO_ANSWER: "The data centre accepts connections and does not answer.",
     LinkCause.REFUSED: "The data centre refused the connection's first call.",
     LinkCause.FENCED: "The lease of this session could not be renewed in time.",
+    LinkCause.ABORTED: "The worker cut the link, because nobody can tell whether a call took effect.",
+    LinkCause.BAD_MESSAGE: "The data centre could not make sense of a packet.",
     LinkCause.STOPPED: "The session was stopped.",
 }
 

@@ -1,8 +1,11 @@
-"""The flood waits of one account as its worker knows them: silent inside, merged by the longer one."""
+"""The flood waits of one account as its worker knows them: silent inside, merged by the longer one.
+
+They are counted on a clock that never jumps (monotonic seconds): a time of day that is set forward must not
+end a wait early.
+"""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from datetime import datetime
 
 EVERYTHING = "*"
 CONNECTING_METHODS = frozenset(
@@ -24,14 +27,14 @@ SENDING_METHODS = frozenset({EVERYTHING, "messages.sendMessage"})
 class Waits:
     """Waits by method and chat; chat 0 counts for all chats."""
 
-    _until: dict[tuple[str, int], datetime] = field(default_factory=dict)
+    _until: dict[tuple[str, int], float] = field(default_factory=dict)
 
-    def add(self, method: str, chat_id: int, until: datetime) -> None:
+    def add(self, method: str, chat_id: int, until: float) -> None:
         """Of two waits for the same thing the longer one counts."""
         key = (method.lower(), chat_id)
         self._until[key] = max(until, self._until.get(key, until))
 
-    def blocking(self, methods: Iterable[str], now: datetime, chat_id: int = 0) -> datetime | None:
+    def blocking(self, methods: Iterable[str], now: float, chat_id: int = 0) -> float | None:
         """When the last wait ends that blocks any of the methods (in that chat), or None."""
         wanted = {method.lower() for method in methods}
         ends = [

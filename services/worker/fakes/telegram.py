@@ -16,8 +16,10 @@ from services.worker.domain.telegram import (
     Me,
     Refused,
 )
+from services.worker.fakes.clock import LoopClock
+from services.worker.fakes.transfers import FakeChannel, FakeTransfers
 from services.worker.gate import Gate
-from services.worker.ports import MessageHandler
+from services.worker.ports import CallGuard, MessageHandler, free
 
 
 @dataclass(slots=True)
@@ -31,6 +33,8 @@ class FakeAccount:
     """Nothing is answered."""
     unreachable: LinkCause | None = None
     """Why dials fail."""
+    delay: float = 0.0
+    """Seconds before any call is answered."""
     answers: list[tuple[IncomingMessage, str]] = field(default_factory=list)
     """What was sent as answers."""
 
@@ -42,10 +46,13 @@ class FakeTelegram:
         self.accounts: dict[bytes, FakeAccount] = {}
         self.journal: list[tuple[float, bytes, str]] = []
         self.clients: list[FakeClient] = []
+        self.channels: dict[int, FakeChannel] = {}
 
-    def make(self, credentials: Credentials, gate: Gate, on_message: MessageHandler) -> "FakeClient":
+    def make(
+        self, credentials: Credentials, gate: Gate, on_message: MessageHandler, guard: CallGuard = free
+    ) -> "FakeClient":
         """See `ports.TelegramClients`."""
-        client = FakeClient(self, credentials.auth_key, gate, on_message)
+        client = FakeClient(self, credentials.auth_key, gate, on_message, guard=guard)
         self.clients.append(client)
         return client
 
@@ -67,7 +74,15 @@ class FakeTelegram:
 class FakeClient:
     """See `ports.TelegramClient`."""
 
-    def __init__(self, telegram: FakeTelegram, key: bytes, gate: Gate, on_message: MessageHandler) -> None:
+    def __init__(
+        self,
+        telegram: FakeTelegram,
+        key: bytes,
+        gate: Gate,
+        on_message: MessageHandler,
+        *,
+        guard: CallGuard,
+    ) -> None:
         self.key = key
         self.on_message = on_message
         self._telegram = telegram
@@ -75,6 +90,9 @@ class FakeClient:
         self._lost: asyncio.Future[LinkDown] | None = None
         self._answered_at: float | None = None
         self._in_flight = 0
+        self._cut = False
+        self._guard = guard
+        self.transfers = FakeTransfers(self, telegram.channels, lambda: LoopClock().wall().timestamp())
 
     @property
     def _account(self) -> FakeAccount:
@@ -87,9 +105,10 @@ class FakeClient:
         if self._account.unreachable is not None:
             raise LinkDown(self._account.unreachable)
         self._lost = asyncio.get_running_loop().create_future()
+        self._cut = False
         self._gate.on_shut(self._on_gate_shut)
         try:
-            await self._call("initConnection", limit)
+            await self.call("initConnection", limit)
         except BaseException:
             await self.close()
             raise
@@ -97,19 +116,19 @@ class FakeClient:
 
     async def ping(self, limit: float) -> None:
         """See the port."""
-        await self._call("ping", limit)
+        await self.call("ping", limit)
 
     async def probe(self, limit: float) -> None:
         """See the port."""
-        await self._call("updates.getState", limit)
+        await self.call("updates.getState", limit)
 
     async def recover(self, limit: float) -> None:
         """See the port."""
-        await self._call("updates.getDifference", limit)
+        await self.call("updates.getDifference", limit)
 
     async def reply(self, message: IncomingMessage, text: str, limit: float) -> int:
         """See the port."""
-        await self._call("messages.sendMessage", limit)
+        await self.call("messages.sendMessage", limit)
         self._account.answers.append((message, text))
         return message.message_id + 1
 
@@ -119,7 +138,12 @@ class FakeClient:
         now = asyncio.get_running_loop().time()
         ago = None if self._answered_at is None else now - self._answered_at
         return LinkFacts(
-            started=up, receiving=up, answered_ago=ago, calls_in_flight=self._in_flight, open_sockets=int(up)
+            started=up,
+            receiving=up,
+            answered_ago=ago,
+            calls_in_flight=self._in_flight,
+            open_sockets=int(up),
+            cut=self._cut,
         )
 
     async def ended(self) -> LinkDown:
@@ -136,21 +160,32 @@ class FakeClient:
         if self._lost is not None and not self._lost.done():
             self._lost.set_result(down)
 
+    def cut(self) -> None:
+        """The client closes its own connection."""
+        self._cut = True
+        self.end(LinkDown(LinkCause.ABORTED))
+
     def _on_gate_shut(self) -> None:
         self.end(LinkDown(LinkCause.FENCED))
 
-    async def _call(self, method: str, limit: float) -> None:
+    def admit(self, method: str, chat_id: int = 0) -> "asyncio.Future[LinkDown]":
+        """Whether a call may be made now; the end of the link that it would go through."""
         self._gate.check()
-        lost = self._lost
-        if lost is None or lost.done():
+        self._guard(method, chat_id)
+        if self._lost is None or self._lost.done():
             raise LinkDown(LinkCause.LINK_CLOSED)
+        return self._lost
+
+    async def call(self, method: str, limit: float, chat_id: int = 0) -> None:
+        """One call that is answered."""
+        lost = self.admit(method, chat_id)
         self._gate.used = True
         self._telegram.journal.append((asyncio.get_running_loop().time(), self.key, method))
         self._in_flight += 1
         try:
             if self._account.silent:
                 await self._wait_in_vain(lost, limit)
-            await asyncio.sleep(0)
+            await asyncio.sleep(self._account.delay)
         finally:
             self._in_flight -= 1
         self._answered_at = asyncio.get_running_loop().time()

@@ -214,14 +214,14 @@ def test_rates_hold_in_every_minute(asks: list[tuple[float, int]]) -> None:
 
 def test_waits_block_their_method_and_chat_until_they_end() -> None:
     waits = Waits()
-    waits.add("messages.sendMessage", GROUP, NOW + timedelta(seconds=10))
-    waits.add("messages.sendMessage", GROUP, NOW + timedelta(seconds=5))
-    assert waits.blocking({"messages.sendMessage"}, NOW, GROUP) == NOW + timedelta(seconds=10)
-    assert waits.blocking({"messages.sendMessage"}, NOW, FRIEND) is None
-    assert waits.blocking({"messages.sendMessage"}, NOW + timedelta(seconds=10), GROUP) is None
-    assert waits.blocking(CONNECTING_METHODS, NOW) is None
-    waits.add("InitConnection", 0, NOW + timedelta(seconds=1))
-    assert waits.blocking(CONNECTING_METHODS, NOW) is not None
+    waits.add("messages.sendMessage", GROUP, 110.0)
+    waits.add("messages.sendMessage", GROUP, 105.0)
+    assert waits.blocking({"messages.sendMessage"}, 100.0, GROUP) == 110.0
+    assert waits.blocking({"messages.sendMessage"}, 100.0, FRIEND) is None
+    assert waits.blocking({"messages.sendMessage"}, 110.0, GROUP) is None
+    assert waits.blocking(CONNECTING_METHODS, 100.0) is None
+    waits.add("InitConnection", 0, 101.0)
+    assert waits.blocking(CONNECTING_METHODS, 100.0) is not None
 
 
 def test_counts_follow_the_accounts_own_day() -> None:

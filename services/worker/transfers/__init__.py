@@ -1,0 +1,1 @@
+"""Orders of transfers, carried out for single accounts. Knows nothing of the transfer they belong to."""
