@@ -10,12 +10,24 @@ from itertools import count
 from secrets import randbits
 
 from services.testdc.adapters.statefile import Snapshot
-from services.testdc.api import chats, contacts, messages, start, updates
+from services.testdc.api import (
+    channels,
+    chats,
+    contacts,
+    forwarding,
+    history,
+    messages,
+    start,
+    topics,
+    updates,
+)
 from services.testdc.api.registry import Endpoint
 from services.testdc.desk import CallDesk
 from services.testdc.domain.faults import FaultKind
 from services.testdc.domain.journal import RecordKind, digest
 from services.testdc.domain.keys import AuthKey
+from services.testdc.domain.message import Message
+from services.testdc.domain.peer import Peer, PeerKind
 from services.testdc.domain.speech import Delivery, told
 from services.testdc.mtproto.dialogue import Dialogue
 from services.testdc.mtproto.envelope import EnvelopeError, open_packet
@@ -28,7 +40,7 @@ from services.testdc.state import State
 
 log = logging.getLogger(__name__)
 
-METHOD_MODULES = (chats, contacts, messages, start, updates)
+METHOD_MODULES = (channels, chats, contacts, forwarding, history, messages, start, topics, updates)
 """Importing these fills the table of methods."""
 
 _NOT_FOUND = (-404).to_bytes(4, "little", signed=True)
@@ -193,22 +205,33 @@ class DataCentre:
         return dialogue
 
     def _journal_messages(self, deliveries: Sequence[Delivery]) -> None:
-        """One record for each message, not for each copy."""
-        seen: set[int] = set()
+        """One record for each message, not for each copy nor for each member of a channel."""
+        uids: set[int] = set()
+        told_channels: set[tuple[Peer, int]] = set()
         for delivery in deliveries:
-            for message in told(self.state.world, delivery):
-                if message.uid in seen:
+            first = delivery.events[0]
+            if first.peer.kind is PeerKind.CHANNEL:
+                if (first.peer, first.pts) in told_channels:
                     continue
-                seen.add(message.uid)
-                self.scribe.note(
-                    RecordKind.MESSAGE,
-                    user_id=message.author_id,
-                    chat=f"{message.peer.kind.value}:{message.peer.peer_id}",
-                    message_id=message.message_id,
-                    message_uid=message.uid,
-                    random_id=message.random_id,
-                    text_digest=digest(message.text),
-                )
+                told_channels.add((first.peer, first.pts))
+            box = self.state.world.box_of(delivery.user_id, first.peer)
+            for message in (message for event in delivery.events for message in told(box, event)):
+                if message.uid not in uids:
+                    uids.add(message.uid)
+                    self._journal_message(message)
+
+    def _journal_message(self, message: Message) -> None:
+        self.scribe.note(
+            RecordKind.MESSAGE,
+            user_id=message.author_id,
+            chat=str(message.peer),
+            message_id=message.message_id,
+            message_uid=message.uid,
+            random_id=message.random_id,
+            text_digest=digest(message.text),
+            source_chat=message.source_chat,
+            source_ids=(message.source_id,) if message.source_id else (),
+        )
 
 
 def new_salt() -> int:

@@ -9,8 +9,13 @@ from typing import Any, TypeVar
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from services.runtime.errors import InvalidArgument
-from services.testdc.domain import boxes, faults, journal, judge, peers
+from services.testdc.domain import faults, journal, judge
+from services.testdc.domain.archive import Recipe
+from services.testdc.domain.media import MediaKind
+from services.testdc.domain.message import Message
+from services.testdc.domain.peer import Peer, PeerKind
 from services.testdc.handlers import Account
+from services.testdc.handlers_chats import History, Role
 from tgfleet.testdc.v1 import control_pb2 as pb
 
 E = TypeVar("E", bound=Enum)
@@ -33,30 +38,31 @@ def account_out(account: Account) -> pb.Account:
     )
 
 
-def chat_in(chat: pb.Chat) -> peers.Peer:
+def chat_in(chat: pb.Chat) -> Peer:
     """A chat's name; raises InvalidArgument when none of the kinds is set."""
     match chat.WhichOneof("kind"):
         case "user_id":
-            return peers.Peer(peers.PeerKind.USER, chat.user_id)
+            return Peer(PeerKind.USER, chat.user_id)
         case "group_id":
-            return peers.Peer(peers.PeerKind.CHAT, chat.group_id)
+            return Peer(PeerKind.CHAT, chat.group_id)
         case "channel_id":
-            return peers.Peer(peers.PeerKind.CHANNEL, chat.channel_id)
+            return Peer(PeerKind.CHANNEL, chat.channel_id)
         case _:
             raise InvalidArgument("Name the chat by one of its kinds.", field="chat")
 
 
-def chat_out(peer: peers.Peer) -> pb.Chat:
+def chat_out(peer: Peer) -> pb.Chat:
     """A chat's name."""
-    if peer.kind is peers.PeerKind.USER:
+    if peer.kind is PeerKind.USER:
         return pb.Chat(user_id=peer.peer_id)
-    if peer.kind is peers.PeerKind.CHAT:
+    if peer.kind is PeerKind.CHAT:
         return pb.Chat(group_id=peer.peer_id)
     return pb.Chat(channel_id=peer.peer_id)
 
 
-def message_out(message: boxes.Message) -> pb.Message:
+def message_out(message: Message) -> pb.Message:
     """A message as its owner has it."""
+    media, origin = message.media, message.origin
     return pb.Message(
         message_id=message.message_id,
         message_uid=message.uid,
@@ -65,6 +71,46 @@ def message_out(message: boxes.Message) -> pb.Message:
         text=message.text,
         random_id=message.random_id,
         reply_to=message.reply_to,
+        media=_enum_out(pb.MediaKind, media.kind) if media else pb.MEDIA_KIND_UNSPECIFIED,
+        media_id=media.media_id if media else 0,
+        grouped_id=message.grouped_id,
+        forward_from=str(origin.peer) if origin else "",
+        forward_post=origin.post if origin else 0,
+        source_chat=message.source_chat,
+        source_id=message.source_id,
+        topic_id=message.topic_id,
+        service=message.service,
+        silent=message.silent,
+    )
+
+
+def media_in(kind: int) -> MediaKind | None:
+    """A kind of media; raises InvalidArgument for one that does not exist."""
+    return _enum_in(MediaKind, pb.MediaKind, kind, "media") if kind else None
+
+
+def role_in(role: int) -> Role:
+    """What somebody is; raises InvalidArgument for nothing."""
+    return _enum_in(Role, pb.Role, role, "role")
+
+
+_SHARES = ("albums", "media", "service", "deleted", "captions", "forwarded")
+
+
+def history_in(history: pb.History) -> History:
+    """Messages to be made; raises InvalidArgument for figures that make no sense."""
+    shares = {name: getattr(history, name) for name in _SHARES}
+    if any(not 0 <= share <= 1 for share in shares.values()):
+        raise InvalidArgument("A share lies between 0 and 1.", field="history")
+    kinds = tuple(_enum_in(MediaKind, pb.MediaKind, kind, "history") for kind in history.kinds)
+    recipe = Recipe(seed=history.seed, kinds=kinds or tuple(MediaKind), text_size=history.text_size, **shares)
+    return History(
+        count=history.count,
+        recipe=recipe,
+        author_ids=tuple(history.author_ids),
+        start_time=history.start_time.seconds,
+        interval=history.interval.ToTimedelta().total_seconds() if history.HasField("interval") else 1.0,
+        topic_id=history.topic_id,
     )
 
 
@@ -126,6 +172,16 @@ _SAME_NAMES = (
     "random_id",
     "text_digest",
     "detail",
+    "call_id",
+    "source_chat",
+    "source_ids",
+    "random_ids",
+    "target_chat",
+    "target_ids",
+    "drop_author",
+    "topic_id",
+    "wait_until",
+    "inside_wait",
 )
 
 

@@ -5,16 +5,19 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
-from services.testdc.api import registry
+from services.testdc.api import notes, registry
+from services.testdc.api.notes import Asked
 from services.testdc.api.present import Presenter
 from services.testdc.domain.errors import TelegramError
 from services.testdc.domain.faults import FaultKind, Plan, may_call_without_login, reads_only
+from services.testdc.domain.forwarding import Forwarded
 from services.testdc.domain.journal import Outcome, RecordKind
 from services.testdc.domain.keys import DUPLICATED, AuthKey
+from services.testdc.domain.peer import PeerKind
 from services.testdc.domain.peers import User
 from services.testdc.domain.speech import Delivery
 from services.testdc.mtproto.dialogue import Dialogue
@@ -25,6 +28,8 @@ from services.testdc.tl import raw
 
 log = logging.getLogger(__name__)
 
+_AT_ONCE = 10
+"""Of more new messages of a channel at once clients hear only updateChannelTooLong."""
 _NOBODY = User(0, "", "")
 _BAD = {16: "MSG_ID_TOO_LOW", 17: "MSG_ID_TOO_HIGH", 48: "BAD_SERVER_SALT"}
 """https://core.telegram.org/mtproto/service_messages_about_messages#notice-of-ignored-error-message"""
@@ -39,6 +44,9 @@ class _Request:
     query: Any
     wrappers: tuple[str, ...]
     method: str
+    asked: Asked
+    inside_wait: float = 0.0
+    """Seconds that were left of a wait when it came."""
 
 
 class CallDesk:
@@ -72,7 +80,7 @@ class CallDesk:
 
     def call(self, dialogue: Dialogue, message: ClientMessage) -> None:
         """See Desk."""
-        request = _unwrap(dialogue, message)
+        request = self._arrived(_unwrap(dialogue, message))
         self._use(dialogue)
         if dialogue.mute:
             self._record(request, Outcome.NO_ANSWER)
@@ -88,7 +96,7 @@ class CallDesk:
         elif plan.drop_before:
             self._record(request, Outcome.NO_ANSWER)
             dialogue.link.close("dropped before a call, as told")
-        elif plan.delay:
+        elif (plan := self._with_cost(request, plan)).delay:
             self._postpone(request, plan)
         else:
             self._carry_out(request, plan)
@@ -97,15 +105,24 @@ class CallDesk:
         """Push events to the last active link of every login concerned, except the caller's own."""
         now = int(self._state.clock.wall().timestamp())
         for delivery in deliveries:
+            updates = b""
             for key in self._state.keys.of_user(delivery.user_id):
                 dialogue = self._state.dialogues.get(key.use.latest or 0)
                 if dialogue is None or dialogue is beside or key.dead or not dialogue.updates:
                     continue
                 if self._state.suffers(dialogue.link, FaultKind.SILENT):
                     continue
-                eyes = self._eyes(delivery.user_id)
-                dialogue.push(registry.encode(eyes.updates([delivery.event], now)))
+                updates = updates or self._updates(delivery, now)
+                dialogue.push(updates)
         self._on_sent(deliveries)
+
+    def _updates(self, delivery: Delivery, now: int) -> bytes:
+        """What a user's clients are told; of many events of a channel only that there are many."""
+        eyes = self._eyes(delivery.user_id)
+        peer = delivery.events[0].peer
+        if peer.kind is PeerKind.CHANNEL and len(delivery.events) > _AT_ONCE:
+            return registry.encode(eyes.too_many(peer, now))
+        return registry.encode(eyes.updates(delivery.events, now))
 
     def kill(self, key: AuthKey, error: TelegramError, detail: str) -> None:
         """Every further call of this key gets this error."""
@@ -149,20 +166,23 @@ class CallDesk:
             self._refuse(request, dialogue.key.dead, call_seq=call_seq)
             return
         try:
-            result = self._run(request)
+            result, forwarded = self._run(request)
         except TelegramError as e:
             self._refuse(request, e, call_seq=call_seq)
             return
         if not reads_only(request.method):
             self._state.touch()
         silent = plan.mute or plan.drop_after
-        self._record(request, Outcome.NO_ANSWER if silent else Outcome.OK, call_seq, effect=True)
+        made = notes.made(forwarded, request.asked) if forwarded else ()
+        self._record(
+            request, Outcome.NO_ANSWER if silent else Outcome.OK, call_seq, effect=True, target_ids=made
+        )
         if plan.drop_after:
             dialogue.link.close("dropped after a call, as told")
         elif not silent:
             dialogue.answer(request.msg_id, result)
 
-    def _run(self, request: _Request) -> bytes:
+    def _run(self, request: _Request) -> tuple[bytes, Forwarded | None]:
         dialogue = request.dialogue
         me = self._state.world.users.get(dialogue.key.user_id, _NOBODY)
         if me is _NOBODY and not may_call_without_login(request.method):
@@ -178,17 +198,35 @@ class CallDesk:
             deliver=partial(self.deliver, beside=dialogue),
         )
         try:
-            return registry.run(call, request.query)
+            return registry.run(call, request.query), call.forwarded
         except TelegramError:
             raise
         except Exception as e:  # a bug of ours must look to clients like Telegram's own, and be seen here
             log.exception("%s failed", request.method)
             raise TelegramError(500, "RPC_CALL_FAIL") from e
 
+    def _arrived(self, request: _Request) -> _Request:
+        """The request with what the journal wants to know of it."""
+        user_id, now = request.dialogue.key.user_id, self._state.clock.monotonic()
+        left = self._state.waits.left(user_id, request.method, request.asked.target_chat, now)
+        return replace(request, inside_wait=left) if left else request
+
+    def _with_cost(self, request: _Request, plan: Plan) -> Plan:
+        """A call that costs time is carried out when its turn comes, whether the link lives then or not."""
+        client, now = request.dialogue.key.key_id, self._state.clock.monotonic()
+        cost = self._state.costs.take(client, request.method, request.asked.messages, now)
+        return replace(plan, delay=plan.delay + cost, late=True) if cost else plan
+
     def _refuse(self, request: _Request, error: TelegramError, wait: int = 0, call_seq: int = 0) -> None:
         outcome = Outcome.FLOOD_WAIT if wait else Outcome.ERROR
         self._state.touch()
-        self._record(request, outcome, call_seq, code=error.code, error=error.name, wait=wait)
+        fields: dict[str, Any] = {}
+        if told := wait or _slow_mode(error):
+            chat = "" if wait else request.asked.target_chat
+            until = self._state.clock.monotonic() + told
+            self._state.waits.note(request.dialogue.key.user_id, request.method, chat, until)
+            fields = {"wait": told, "wait_until": self._state.clock.wall().timestamp() + told}
+        self._record(request, outcome, call_seq, code=error.code, error=error.name, **fields)
         request.dialogue.answer(request.msg_id, registry.encode_error(error))
 
     def _record(self, request: _Request, outcome: Outcome, call_seq: int = 0, **fields: Any) -> int:
@@ -199,7 +237,9 @@ class CallDesk:
             wrappers=request.wrappers,
             outcome=outcome,
             call_seq=call_seq,
-            random_id=_random_id(request.query),
+            call_id=request.msg_id,
+            inside_wait=0.0 if call_seq else request.inside_wait,
+            **request.asked.fields(),
             **fields,
         )
 
@@ -228,9 +268,12 @@ def _unwrap(dialogue: Dialogue, message: ClientMessage) -> _Request:
             dialogue.updates = False
         wrappers.append(registry.method_name(query.QUALNAME))
         query = query.query
-    return _Request(dialogue, message.msg_id, query, tuple(wrappers), registry.method_name(query.QUALNAME))
+    method = registry.method_name(query.QUALNAME)
+    what = notes.asked(query, dialogue.key.user_id)
+    return _Request(dialogue, message.msg_id, query, tuple(wrappers), method, what)
 
 
-def _random_id(query: Any) -> int:
-    value = getattr(query, "random_id", 0)
-    return value if isinstance(value, int) else 0
+def _slow_mode(error: TelegramError) -> int:
+    """Seconds of a SLOWMODE_WAIT_X; 0 for every other error."""
+    name, _, seconds = error.name.rpartition("_")
+    return int(seconds) if name == "SLOWMODE_WAIT" else 0

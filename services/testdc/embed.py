@@ -30,7 +30,7 @@ from services.testdc.api.registry import Endpoint
 from services.testdc.centre import DataCentre
 from services.testdc.domain.faults import Fault, FaultKind
 from services.testdc.domain.journal import Journal, Record
-from services.testdc.domain.peers import Peer, PeerKind
+from services.testdc.domain.peer import Peer, PeerKind
 from services.testdc.handlers import Account, Control, NewAccount
 from services.testdc.mtproto.rsakey import RsaKey, make_key
 from services.testdc.scribe import Scribe

@@ -6,21 +6,20 @@ errors of services.runtime.errors.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from secrets import token_bytes
 
-from services.runtime.errors import AlreadyExists, FailedPrecondition, InvalidArgument, NotFound
+from services.runtime.errors import AlreadyExists, InvalidArgument, NotFound
 from services.testdc.adapters.sessions import Login, pyrogram_string, telethon_string
-from services.testdc.centre import DataCentre, new_salt
+from services.testdc.centre import new_salt
 from services.testdc.domain import judge
-from services.testdc.domain.boxes import Message, Page
 from services.testdc.domain.errors import TelegramError
 from services.testdc.domain.faults import Fault, FaultKind
 from services.testdc.domain.journal import Record, RecordKind
 from services.testdc.domain.keys import DUPLICATED, AuthKey
-from services.testdc.domain.peers import Channel, Group, Peer, PeerKind, User
-from services.testdc.domain.speech import Draft, Sent, open_channel, open_group, send
+from services.testdc.domain.peers import User
+from services.testdc.handlers_chats import ChatHandlers
 
 DEATHS = {
     "AUTH_KEY_DUPLICATED": DUPLICATED,
@@ -76,11 +75,8 @@ class Account:
     """The error that its key answers with, if it is dead."""
 
 
-class Control:
+class Control(ChatHandlers):
     """The control API over one data centre."""
-
-    def __init__(self, centre: DataCentre) -> None:
-        self._centre = centre
 
     def create_account(self, wanted: NewAccount) -> Account:
         """Make an account with a login. Raises AlreadyExists, InvalidArgument."""
@@ -133,56 +129,6 @@ class Control:
         if mutual:
             contact.contacts.add(user_id)
         self._centre.state.touch()
-
-    def create_group(self, title: str, creator_id: int, members: Iterable[int] = ()) -> Peer:
-        """Open a basic group. Raises NotFound."""
-        members = list(members)
-        for user_id in (creator_id, *members):
-            self._user(user_id)
-        group = Group(0, title, creator_id, self._now(), set(members))
-        return self._told(open_group(self._centre.state.world, group)).message.peer
-
-    def create_channel(
-        self,
-        title: str,
-        creator_id: int,
-        members: Iterable[int] = (),
-        *,
-        broadcast: bool = False,
-        username: str = "",
-    ) -> Peer:
-        """Open a supergroup, or a broadcast channel. Raises NotFound."""
-        members = set(members)
-        for user_id in (creator_id, *members):
-            self._user(user_id)
-        channel = Channel(
-            0, title, creator_id, self._now(), broadcast=broadcast, username=username, members=members
-        )
-        return self._told(open_channel(self._centre.state.world, channel)).message.peer
-
-    def send_message(self, sender_id: int, chat: Peer, text: str, reply_to: int = 0) -> Message:
-        """Say something as anybody, 777000 included; clients hear of it. Returns the sender's copy.
-
-        Raises NotFound, FailedPrecondition with Telegram's error name as reason.
-        """
-        self._user(sender_id)
-        try:
-            draft = Draft(text, reply_to=reply_to)
-            sent = send(self._centre.state.world, sender_id, chat, draft, self._now())
-        except TelegramError as e:
-            raise FailedPrecondition(f"Telegram would refuse this: {e}.", reason=e.name) from e
-        return self._told(sent).message
-
-    def get_messages(self, user_id: int, chat: Peer, limit: int = 100) -> list[Message]:
-        """A chat as one of its members sees it, oldest first. Raises NotFound."""
-        world = self._centre.state.world
-        if chat.kind is PeerKind.CHANNEL:
-            if chat.peer_id not in world.channels:
-                raise NotFound(f"There is no channel {chat.peer_id}.", reason="CHAT_NOT_FOUND")
-            box = world.channels[chat.peer_id].box
-        else:
-            box = self._user(user_id).box
-        return box.history(chat, Page(limit=limit))[::-1]
 
     def set_fault(self, fault: Fault) -> Fault:
         """Put a fault in force at once; returns it with its id. Raises NotFound, InvalidArgument."""
@@ -279,20 +225,6 @@ class Control:
             telethon_session=telethon_string(login) if key else "",
             dead=key.dead.name if key and key.dead else "",
         )
-
-    def _user(self, user_id: int) -> User:
-        try:
-            return self._centre.state.world.users[user_id]
-        except KeyError as e:
-            raise NotFound(f"There is no user {user_id}.", reason="USER_NOT_FOUND") from e
-
-    def _told(self, sent: Sent) -> Sent:
-        self._centre.state.touch()
-        self._centre.desk.deliver(sent.deliveries)
-        return sent
-
-    def _now(self) -> int:
-        return int(self._centre.state.clock.wall().timestamp())
 
 
 def flood_wait(user_id: int, seconds: int, methods: Sequence[str] = ()) -> Fault:

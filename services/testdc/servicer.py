@@ -9,6 +9,7 @@ from typing import Any
 
 from services.runtime.errors import InvalidArgument
 from services.testdc import conversions as convert
+from services.testdc.chat_servicer import ChatServicer
 from services.testdc.domain import judge
 from services.testdc.handlers import Control, NewAccount
 from services.testdc.scribe import Scribe
@@ -19,7 +20,7 @@ _JOURNAL_PAGE = 10_000
 _WATCH_BATCH = 1_000
 
 
-class ControlServicer(rpc.ControlServiceServicer):
+class ControlServicer(ChatServicer, rpc.ControlServiceServicer):
     """Serves tgfleet.testdc.v1.ControlService."""
 
     def __init__(self, control: Control, scribe: Scribe) -> None:
@@ -63,35 +64,6 @@ class ControlServicer(rpc.ControlServiceServicer):
         """See the proto."""
         self._control.add_contact(request.user_id, request.contact_id, mutual=request.mutual)
         return pb.AddContactResponse()
-
-    async def CreateChat(self, request: pb.CreateChatRequest, context: Any) -> pb.CreateChatResponse:
-        """See the proto."""
-        if request.kind == pb.CHAT_KIND_BASIC_GROUP:
-            peer = self._control.create_group(request.title, request.creator_id, request.member_ids)
-        elif request.kind in {pb.CHAT_KIND_SUPERGROUP, pb.CHAT_KIND_BROADCAST}:
-            peer = self._control.create_channel(
-                request.title,
-                request.creator_id,
-                request.member_ids,
-                broadcast=request.kind == pb.CHAT_KIND_BROADCAST,
-                username=request.username,
-            )
-        else:
-            raise InvalidArgument("Say what kind of chat it is.", field="kind")
-        return pb.CreateChatResponse(chat=convert.chat_out(peer))
-
-    async def SendMessage(self, request: pb.SendMessageRequest, context: Any) -> pb.SendMessageResponse:
-        """See the proto."""
-        message = self._control.send_message(
-            request.sender_id, convert.chat_in(request.chat), request.text, request.reply_to
-        )
-        return pb.SendMessageResponse(message=convert.message_out(message))
-
-    async def ListMessages(self, request: pb.ListMessagesRequest, context: Any) -> pb.ListMessagesResponse:
-        """See the proto."""
-        chat = convert.chat_in(request.chat)
-        messages = self._control.get_messages(request.user_id, chat, request.page_size or 100)
-        return pb.ListMessagesResponse(messages=map(convert.message_out, messages))
 
     async def SetFault(self, request: pb.SetFaultRequest, context: Any) -> pb.SetFaultResponse:
         """See the proto."""

@@ -8,8 +8,10 @@ from secrets import token_bytes
 
 from services.runtime.clock import Clock
 from services.testdc.api.registry import Endpoint
+from services.testdc.domain.costs import CostBook
 from services.testdc.domain.faults import FaultBook, FaultKind, Subject
 from services.testdc.domain.keys import AuthKey, KeyRing
+from services.testdc.domain.waits import WaitBook
 from services.testdc.domain.world import World
 from services.testdc.mtproto.dialogue import Dialogue
 from services.testdc.mtproto.link import Link
@@ -26,6 +28,8 @@ class State:
     world: World = field(default_factory=World)
     keys: KeyRing = field(default_factory=KeyRing)
     faults: FaultBook = field(default_factory=FaultBook)
+    waits: WaitBook = field(default_factory=WaitBook)
+    costs: CostBook = field(default_factory=CostBook)
     links: dict[int, Link] = field(default_factory=dict)
     """Open links by connection id."""
     dialogues: dict[int, Dialogue] = field(default_factory=dict)

@@ -1,13 +1,11 @@
-"""Looking at basic groups and channels."""
+"""Looking at basic groups."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from services.testdc.api.inputs import channel_of
 from services.testdc.api.registry import Call, method
-from services.testdc.domain.errors import TelegramError
-from services.testdc.domain.peers import Peer, PeerKind
+from services.testdc.domain.peer import Peer, PeerKind
 from services.testdc.tl import raw
 
 
@@ -16,18 +14,6 @@ def get_chats(call: Call, query: Any) -> Any:
     """Basic groups of the caller by id."""
     groups = [call.world.group_of(call.me.user_id, Peer(PeerKind.CHAT, chat_id)) for chat_id in query.id]
     return raw.types.messages.Chats(chats=[call.present.group(group) for group in groups])
-
-
-@method(raw.functions.channels.GetChannels)
-def get_channels(call: Call, query: Any) -> Any:
-    """Channels by id; those that the caller cannot address are left out."""
-    found = []
-    for given in query.id:
-        try:
-            found.append(call.present.channel(channel_of(call, given)))
-        except TelegramError:
-            continue
-    return raw.types.messages.Chats(chats=found)
 
 
 @method(raw.functions.messages.GetFullChat)
@@ -48,22 +34,3 @@ def get_full_chat(call: Call, query: Any) -> Any:
     )
     people = call.present.people([group.peer, *(Peer(PeerKind.USER, member) for member in group.members)])
     return raw.types.messages.ChatFull(full_chat=full, **people)
-
-
-@method(raw.functions.channels.GetFullChannel)
-def get_full_channel(call: Call, query: Any) -> Any:
-    """A channel with its counts."""
-    channel = channel_of(call, query.channel)
-    full = raw.types.ChannelFull(
-        id=channel.channel_id,
-        about="",
-        read_inbox_max_id=channel.read.get(call.me.user_id, 0),
-        read_outbox_max_id=channel.box.last_id,
-        unread_count=max(channel.box.last_id - channel.read.get(call.me.user_id, 0), 0),
-        chat_photo=raw.types.PhotoEmpty(id=0),
-        notify_settings=raw.types.PeerNotifySettings(),
-        bot_info=[],
-        pts=channel.box.pts,
-        participants_count=len(channel.members),
-    )
-    return raw.types.messages.ChatFull(full_chat=full, **call.present.people([channel.peer]))

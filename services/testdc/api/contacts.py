@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from services.testdc.api.inputs import user_of
-from services.testdc.api.present import raw_peer
 from services.testdc.api.registry import Call, method
+from services.testdc.api.show_message import raw_peer
 from services.testdc.domain.errors import TelegramError
-from services.testdc.domain.peers import Peer, User
+from services.testdc.domain.peer import Peer
+from services.testdc.domain.peers import User
 from services.testdc.tl import raw
 
 

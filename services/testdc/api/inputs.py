@@ -9,7 +9,8 @@ from typing import Any
 
 from services.testdc.api.registry import Call
 from services.testdc.domain.errors import TelegramError
-from services.testdc.domain.peers import Channel, Peer, PeerKind, User
+from services.testdc.domain.peer import Peer, PeerKind
+from services.testdc.domain.peers import Channel, User
 from services.testdc.tl import raw
 
 
@@ -51,3 +52,17 @@ def message_ids(given: list[Any]) -> list[int]:
     """The numbers in a list of InputMessage or of bare ids; other ways to name a message are passed over."""
     named = (item if isinstance(item, int) else getattr(item, "id", 0) for item in given)
     return [int(number) for number in named if isinstance(number, int) and number > 0]
+
+
+def topic_of(call: Call, peer: Peer, reply: Any) -> int:
+    """The topic of a forum that an InputReplyTo leads to; 0 for the general one and outside of forums."""
+    channel = call.world.channels.get(peer.peer_id) if peer.kind is PeerKind.CHANNEL else None
+    if channel is None or not channel.forum or reply is None:
+        return 0
+    for number in (getattr(reply, "top_msg_id", 0), getattr(reply, "reply_to_msg_id", 0)):
+        if number in channel.topics:
+            return int(number)
+        answered = channel.box.find(number or 0)
+        if answered is not None:
+            return answered.topic_id
+    return 0

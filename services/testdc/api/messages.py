@@ -1,16 +1,16 @@
-"""Sending, reading and listing messages and chats."""
+"""Sending and deleting messages, read marks, and the list of chats."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
-from services.testdc.api.inputs import channel_of, message_ids, peer_of
-from services.testdc.api.present import raw_peer
+from services.testdc.api.inputs import channel_of, message_ids, peer_of, topic_of
 from services.testdc.api.registry import Call, method
+from services.testdc.api.show_message import raw_peer
 from services.testdc.api.updates import state
 from services.testdc.domain import afterwards
-from services.testdc.domain.boxes import Message, Page
-from services.testdc.domain.peers import Peer, PeerKind
+from services.testdc.domain.peer import Peer, PeerKind
 from services.testdc.domain.speech import Draft, send
 from services.testdc.tl import raw
 
@@ -26,49 +26,14 @@ def send_message(call: Call, query: Any) -> Any:
         random_id=query.random_id,
         reply_to=getattr(query.reply_to, "reply_to_msg_id", 0) or 0,
         entities=tuple(query.entities or ()),
+        silent=bool(query.silent),
     )
-    sent = send(call.world, call.me.user_id, peer_of(call, query.peer), draft, call.now)
+    peer = peer_of(call, query.peer)
+    draft = replace(draft, topic_id=topic_of(call, peer, query.reply_to))
+    sent = send(call.world, call.me.user_id, peer, draft, call.now)
     call.deliver(sent.deliveries)
     named = raw.types.UpdateMessageID(id=sent.message.message_id, random_id=query.random_id)
     return call.present.updates([sent.event], call.now, [named])
-
-
-@method(raw.functions.messages.GetHistory)
-def get_history(call: Call, query: Any) -> Any:
-    """One page of a chat, newest first."""
-    peer = peer_of(call, query.peer)
-    page = Page(
-        limit=min(query.limit or _MAX_PAGE, _MAX_PAGE),
-        offset_id=query.offset_id,
-        offset_date=query.offset_date,
-        add_offset=query.add_offset,
-        max_id=query.max_id,
-        min_id=query.min_id,
-    )
-    box = call.world.box_of(call.me.user_id, peer)
-    return _found(call, peer, box.history(peer, page), len(box.by_peer.get(peer, ())))
-
-
-@method(raw.functions.messages.GetMessages)
-def get_messages(call: Call, query: Any) -> Any:
-    """Messages of private chats and basic groups by number."""
-    found = [call.me.box.messages.get(i) for i in message_ids(query.id)]
-    return _listed(call, [message for message in found if message])
-
-
-@method(raw.functions.channels.GetMessages)
-def get_channel_messages(call: Call, query: Any) -> Any:
-    """Messages of a channel by number; missing ones come back empty."""
-    channel = channel_of(call, query.channel)
-    found = {i: channel.box.messages.get(i) for i in message_ids(query.id)}
-    around = call.present.around([message for message in found.values() if message])
-    return raw.types.messages.ChannelMessages(
-        pts=channel.box.pts,
-        count=len(found),
-        topics=[],
-        messages=[call.present.message(m) if m else raw.types.MessageEmpty(id=i) for i, m in found.items()],
-        **around,
-    )
 
 
 @method(raw.functions.messages.GetDialogs)
@@ -142,25 +107,6 @@ def set_typing(call: Call, query: Any) -> bool:
     return True
 
 
-def _found(call: Call, peer: Peer, messages: list[Message], total: int) -> Any:
-    if peer.kind is PeerKind.CHANNEL:
-        return raw.types.messages.ChannelMessages(
-            pts=call.world.channels[peer.peer_id].box.pts, count=total, **_content(call, messages)
-        )
-    if len(messages) == total:
-        return _listed(call, messages)
-    return raw.types.messages.MessagesSlice(count=total, **_content(call, messages))
-
-
-def _listed(call: Call, messages: list[Message]) -> Any:
-    return raw.types.messages.Messages(**_content(call, messages))
-
-
-def _content(call: Call, messages: list[Message]) -> dict[str, Any]:
-    shown = [call.present.message(message) for message in messages]
-    return {"messages": shown, "topics": [], **call.present.around(messages)}
-
-
 def _dialogs(call: Call, peers: list[Peer]) -> dict[str, Any]:
     tops = [top for peer in peers if (top := call.world.box_of(call.me.user_id, peer).top(peer))]
     told = [*peers, *(p for top in tops for p in (top.peer, top.sender))]
@@ -176,7 +122,7 @@ def _dialog(call: Call, peer: Peer) -> Any:
     top = box.top(peer)
     if peer.kind is PeerKind.CHANNEL:
         read = call.world.channels[peer.peer_id].read.get(me, 0)
-        unread = sum(i > read and m.author_id != me for i, m in box.messages.items())
+        unread = box.unread_by(me, peer, read)
         marks = {"read_inbox_max_id": read, "read_outbox_max_id": box.last_id, "pts": box.pts}
     else:
         unread = box.unread(peer)

@@ -8,8 +8,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from services.testdc.domain.boxes import Event, EventKind, Message
-from services.testdc.domain.peers import SERVICE_USER_ID, Channel, Group, Peer, PeerKind, User, access_hash
+from services.testdc.api.show_message import raw_peer, show_message
+from services.testdc.domain.boxes import Event, EventKind
+from services.testdc.domain.message import Message
+from services.testdc.domain.peer import Peer, PeerKind
+from services.testdc.domain.peers import SERVICE_USER_ID, Channel, Group, User, access_hash
 from services.testdc.domain.world import World
 from services.testdc.tl import raw
 
@@ -59,12 +62,15 @@ class Presenter:
             version=1,
             creator=group.creator_id == self._viewer_id or None,
             left=self._viewer_id not in group.members or None,
+            noforwards=group.protected or None,
+            deactivated=bool(group.migrated_to) or None,
+            migrated_to=self._input_channel(group.migrated_to) if group.migrated_to else None,
         )
 
     def channel(self, channel: Channel) -> Any:
         """A channel or supergroup."""
         is_creator = channel.creator_id == self._viewer_id
-        is_admin = is_creator or self._viewer_id in channel.admins
+        is_admin = channel.is_admin(self._viewer_id)
         return raw.types.Channel(
             id=channel.channel_id,
             title=channel.title,
@@ -76,24 +82,20 @@ class Presenter:
             megagroup=not channel.broadcast or None,
             access_hash=self.access_hash(channel.peer),
             username=channel.username or None,
-            admin_rights=_admin_rights() if is_admin else None,
+            admin_rights=admin_rights() if is_admin else None,
             participants_count=len(channel.members),
+            slowmode_enabled=bool(channel.slow_mode) or None,
+            noforwards=channel.protected or None,
+            forum=channel.forum or None,
+            banned_rights=muted_rights() if self._viewer_id in channel.muted else None,
+            default_banned_rights=muted_rights() if channel.locked else None,
         )
 
     def message(self, message: Message) -> Any:
-        """A message; the one that opened a group is a service message."""
-        common: dict[str, Any] = {
-            "id": message.message_id,
-            "peer_id": raw_peer(message.peer),
-            "from_id": None if self._needs_no_sender(message) else raw_peer(message.sender),
-            "date": message.date,
-            "out": self.is_out(message) or None,
-            "post": message.sender.kind is PeerKind.CHANNEL or None,
-            "reply_to": _reply(message),
-        }
-        if message.created_title:
-            return raw.types.MessageService(action=_created(message), **common)
-        return raw.types.Message(message=message.text, entities=list(message.entities) or None, **common)
+        """A message of a box of the viewer's or of a channel."""
+        return show_message(
+            message, is_out=self.is_out(message), names_sender=not self._needs_no_sender(message)
+        )
 
     def is_out(self, message: Message) -> bool:
         """Whether the viewer wrote it."""
@@ -110,11 +112,13 @@ class Presenter:
                 chats.append(self.group(self._world.groups[peer.peer_id]))
             elif peer.kind is PeerKind.CHANNEL and peer.peer_id in self._world.channels:
                 chats.append(self.channel(self._world.channels[peer.peer_id]))
+            elif peer.kind is PeerKind.CHANNEL:  # only the headers of generated forwards name such
+                chats.append(_elsewhere(peer.peer_id))
         return {"users": users, "chats": chats}
 
     def around(self, messages: Iterable[Message]) -> dict[str, list[Any]]:
         """The `users` and `chats` that go with these messages."""
-        return self.people(peer for message in messages for peer in (message.peer, message.sender))
+        return self.people(peer for message in messages for peer in _named(message))
 
     def updates(self, events: Sequence[Event], now: int, extra: Sequence[Any] = ()) -> Any:
         """Events of the viewer's own box or of channels, as clients are told of them."""
@@ -124,8 +128,14 @@ class Presenter:
             updates=[*extra, *(self.update(event) for event in events)],
             date=now,
             seq=0,
-            **self.people([*told, *(p for m in messages for p in (m.peer, m.sender))]),
+            **self.people([*told, *(peer for message in messages for peer in _named(message))]),
         )
+
+    def too_many(self, peer: Peer, now: int) -> Any:
+        """News of a channel in short: there are too many to tell."""
+        box = self._world.channels[peer.peer_id].box
+        short = raw.types.UpdateChannelTooLong(channel_id=peer.peer_id, pts=box.pts)
+        return raw.types.Updates(updates=[short], date=now, seq=0, **self.people([peer]))
 
     def update(self, event: Event) -> Any:
         """One event of a box."""
@@ -150,35 +160,48 @@ class Presenter:
             )
         return raw.types.UpdateReadHistoryOutbox(peer=peer, max_id=event.max_id, **step)
 
+    def _input_channel(self, channel_id: int) -> Any:
+        peer = Peer(PeerKind.CHANNEL, channel_id)
+        return raw.types.InputChannel(channel_id=channel_id, access_hash=self.access_hash(peer))
+
     def _messages(self, event: Event) -> list[Message]:
         box = self._world.box_of(self._viewer_id, event.peer)
-        return [box.messages[i] for i in event.message_ids if i in box.messages]
+        return [message for i in event.message_ids if (message := box.find(i))]
 
     def _needs_no_sender(self, message: Message) -> bool:
         """Posts of a channel are from the channel, and incoming private messages from their chat."""
         return message.sender == message.peer and message.peer.kind is not PeerKind.CHAT
 
 
-def raw_peer(peer: Peer) -> Any:
-    """A chat partner as TL names it."""
-    if peer.kind is PeerKind.USER:
-        return raw.types.PeerUser(user_id=peer.peer_id)
-    if peer.kind is PeerKind.CHAT:
-        return raw.types.PeerChat(chat_id=peer.peer_id)
-    return raw.types.PeerChannel(channel_id=peer.peer_id)
+def _named(message: Message) -> list[Peer]:
+    """Whom a message names, and a client must know to show it."""
+    named = [message.peer, message.sender]
+    if message.service:
+        named.append(Peer(PeerKind.USER, message.author_id))
+    if message.origin:
+        named.append(message.origin.peer)
+    return named
 
 
-def _reply(message: Message) -> Any:
-    return raw.types.MessageReplyHeader(reply_to_msg_id=message.reply_to) if message.reply_to else None
+def _elsewhere(channel_id: int) -> Any:
+    return raw.types.ChannelForbidden(id=channel_id, access_hash=0, title="Elsewhere", broadcast=True)
 
 
-def _created(message: Message) -> Any:
-    if message.peer.kind is PeerKind.CHANNEL:
-        return raw.types.MessageActionChannelCreate(title=message.created_title)
-    return raw.types.MessageActionChatCreate(title=message.created_title, users=[message.author_id])
-
-
-def _admin_rights() -> Any:
+def admin_rights() -> Any:
+    """Everything that matters here."""
     return raw.types.ChatAdminRights(
         change_info=True, post_messages=True, edit_messages=True, delete_messages=True, other=True
+    )
+
+
+def muted_rights() -> Any:
+    """What somebody may not do who may only read."""
+    return raw.types.ChatBannedRights(
+        until_date=0,
+        send_messages=True,
+        send_media=True,
+        send_plain=True,
+        send_photos=True,
+        send_videos=True,
+        send_docs=True,
     )

@@ -14,6 +14,7 @@ from pyrogram.raw.core.primitives import Bool, Vector
 
 from services.testdc.api.present import Presenter
 from services.testdc.domain.errors import TelegramError
+from services.testdc.domain.forwarding import Forwarded
 from services.testdc.domain.peers import User
 from services.testdc.domain.speech import Delivery
 from services.testdc.domain.world import World
@@ -46,6 +47,8 @@ class Call:
     """The account is frozen (help.getAppConfig tells)."""
     deliver: Callable[[Sequence[Delivery]], None]
     """Pushes to all clients concerned, beside the link of this call."""
+    forwarded: Forwarded | None = None
+    """What a forwardMessages did, for the journal."""
 
 
 Handler = Callable[[Call, Any], Any]

@@ -47,7 +47,7 @@ def state(call: Call) -> Any:
 
 def _difference(call: Call, box: Box, events: list[Event]) -> dict[str, Any]:
     ids = [i for event in events if event.kind is EventKind.NEW_MESSAGE for i in event.message_ids]
-    messages = [box.messages[i] for i in ids if i in box.messages]
+    messages = [message for i in ids if (message := box.find(i))]
     others = [event for event in events if event.kind is not EventKind.NEW_MESSAGE]
     return {
         "new_messages": [call.present.message(message) for message in messages],

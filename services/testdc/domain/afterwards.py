@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from services.testdc.domain.boxes import EventKind
 from services.testdc.domain.errors import TelegramError
-from services.testdc.domain.peers import Peer, PeerKind
+from services.testdc.domain.peer import Peer, PeerKind
 from services.testdc.domain.speech import Delivery
 from services.testdc.domain.world import World
 
@@ -21,7 +21,7 @@ def read(world: World, reader_id: int, peer: Peer, max_id: int) -> list[Delivery
         return []
     upto = min(max_id or top.message_id, top.message_id)
     event = box.mark(EventKind.READ_INBOX, peer, upto)
-    mine = [] if event is None else [Delivery(reader_id, event)]
+    mine = [] if event is None else [Delivery(reader_id, (event,))]
     return mine + _tell_author(world, reader_id, peer, upto)
 
 
@@ -32,19 +32,18 @@ def delete(world: World, user_id: int, message_ids: list[int], *, revoke: bool) 
     deliveries = []
     for user in world.users.values() if revoke else [world.users[user_id]]:
         ids = [i for uid in uids if (i := user.box.by_uid.get(uid))]
-        deliveries += [Delivery(user.user_id, event) for event in user.box.delete(ids)]
+        deliveries += [Delivery(user.user_id, (event,)) for event in user.box.delete(ids)]
     return deliveries
 
 
 def delete_in_channel(world: World, user_id: int, peer: Peer, message_ids: list[int]) -> list[Delivery]:
     """Remove messages for all; others' only as an admin. Raises TelegramError."""
     channel = world.channel_of(user_id, peer)
-    is_admin = user_id in channel.admins | {channel.creator_id}
-    known = [channel.box.messages[i] for i in message_ids if i in channel.box.messages]
-    if not is_admin and any(message.author_id != user_id for message in known):
+    known = [message for i in message_ids if (message := channel.box.find(i))]
+    if not channel.is_admin(user_id) and any(message.author_id != user_id for message in known):
         raise TelegramError(403, "MESSAGE_DELETE_FORBIDDEN")
     events = channel.box.delete(message_ids)
-    return [Delivery(member, event) for event in events for member in sorted(channel.members)]
+    return [Delivery(member, (event,)) for event in events for member in sorted(channel.members)]
 
 
 def _tell_author(world: World, reader_id: int, peer: Peer, upto: int) -> list[Delivery]:
@@ -57,4 +56,4 @@ def _tell_author(world: World, reader_id: int, peer: Peer, upto: int) -> list[De
     if theirs is None:
         return []
     event = author.box.mark(EventKind.READ_OUTBOX, Peer(PeerKind.USER, reader_id), theirs)
-    return [] if event is None else [Delivery(author.user_id, event)]
+    return [] if event is None else [Delivery(author.user_id, (event,))]

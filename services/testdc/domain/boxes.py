@@ -6,37 +6,18 @@ events of a box; a client that knows pts P asks for what came after (updates.get
 
 from __future__ import annotations
 
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from services.testdc.domain.message import Message
+from services.testdc.domain.pages import Page, Run, cut
 
 if TYPE_CHECKING:
-    from .peers import Peer
-
-
-@dataclass(slots=True)
-class Message:
-    """One message as the owner of a box sees it."""
-
-    message_id: int
-    uid: int
-    """The same for every copy of one message."""
-    peer: Peer
-    """The chat it is in, from the owner's side."""
-    sender: Peer
-    """Whom it is shown as from; in a broadcast channel that is the channel."""
-    author_id: int
-    """The account that wrote it."""
-    date: int
-    text: str
-    outgoing: bool
-    random_id: int = 0
-    reply_to: int = 0
-    entities: tuple[Any, ...] = ()
-    """Formatting as the client sent it; nobody here looks inside."""
-    created_title: str = ""
-    """Set on the service message that opens a group or channel; it has no text."""
+    from .archive import Archive
+    from .peer import Peer
 
 
 class EventKind(Enum):
@@ -71,8 +52,12 @@ class Box:
     """Messages in order of their ids, events in order of their pts."""
 
     messages: dict[int, Message] = field(default_factory=dict)
+    """Those that are kept one by one; beside them the archives."""
     by_peer: dict[Peer, list[int]] = field(default_factory=dict)
+    by_topic: dict[int, list[int]] = field(default_factory=dict)
     by_uid: dict[int, int] = field(default_factory=dict)
+    archives: list[Archive] = field(default_factory=list)
+    """Computed messages, in order of their numbers; only channels have them."""
     events: list[Event] = field(default_factory=list)
     pts: int = 1
     last_id: int = 0
@@ -85,8 +70,26 @@ class Box:
         message.message_id = self.last_id
         self.messages[message.message_id] = message
         self.by_peer.setdefault(message.peer, []).append(message.message_id)
+        if message.topic_id:
+            self.by_topic.setdefault(message.topic_id, []).append(message.message_id)
         self.by_uid[message.uid] = message.message_id
-        return self._event(EventKind.NEW_MESSAGE, message.peer, (message.message_id,))
+        event = self._event(EventKind.NEW_MESSAGE, message.peer, (message.message_id,))
+        message.pts = event.pts
+        return event
+
+    def add_archive(self, archive: Archive) -> None:
+        """Append computed messages; clients are not told of them one by one."""
+        self.archives.append(archive)
+        self.last_id = archive.last
+        self.pts += archive.count
+
+    def find(self, message_id: int) -> Message | None:
+        """The message with this number."""
+        found = self.messages.get(message_id)
+        if found is not None or not self.archives:
+            return found
+        at = bisect_right(self.archives, message_id, key=lambda archive: archive.first) - 1
+        return self.archives[at].find(message_id) if at >= 0 else None
 
     def mark(self, kind: EventKind, peer: Peer, max_id: int) -> Event | None:
         """Move a read mark forward; None when it already stood there."""
@@ -100,11 +103,14 @@ class Box:
         """Remove messages, one event per chat they were in; unknown ids are passed over."""
         gone: dict[Peer, list[int]] = {}
         for message_id in message_ids:
-            message = self.messages.pop(message_id, None)
+            message = self.find(message_id)
             if message is None:
                 continue
-            self.by_peer[message.peer].remove(message_id)
-            self.by_uid.pop(message.uid, None)
+            if self.messages.pop(message_id, None) is None:
+                for archive in self.archives:
+                    archive.remove(message_id)
+            else:
+                self._unlist(message)
             gone.setdefault(message.peer, []).append(message_id)
         return [self._event(EventKind.DELETED, peer, tuple(ids)) for peer, ids in gone.items()]
 
@@ -112,15 +118,25 @@ class Box:
         """The events after `pts`, oldest first."""
         return self.events[bisect_left(self.events, pts + 1, key=lambda event: event.pts) :]
 
-    def history(self, peer: Peer, page: Page) -> list[Message]:
+    def run(self, peer: Peer, topic_id: int = 0) -> Run:
+        """The numbers of a chat, or of one topic of it."""
+        if topic_id:
+            archives = [archive for archive in self.archives if archive.topic_id == topic_id]
+            return Run(self.by_topic.get(topic_id, []), archives)
+        return Run(self.by_peer.get(peer, []), self.archives)
+
+    def history(self, peer: Peer, page: Page, topic_id: int = 0) -> list[Message]:
         """One page of a chat, newest first, as messages.getHistory defines it."""
-        ids = [i for i in self.by_peer.get(peer, ()) if page.min_id < i < (page.max_id or i + 1)]
-        if page.offset_date:
-            ids = [i for i in ids if self.messages[i].date < page.offset_date or page.offset_id]
-        newer = len(ids) - bisect_left(ids, page.offset_id) if page.offset_id else 0
-        start = newer + page.add_offset
-        picked = ids[::-1][max(start, 0) : max(start + page.limit, 0)]
-        return [self.messages[i] for i in picked]
+        ids = cut(self.run(peer, topic_id), page, self._date)
+        return [message for i in ids if (message := self.find(i))]
+
+    def walk(self, peer: Peer, after_id: int, topic_id: int = 0) -> Iterator[Message]:
+        """The messages of a chat above a number, oldest first."""
+        run, at = self.run(peer, topic_id), after_id
+        while at := run.above(at):
+            message = self.find(at)
+            if message is not None:
+                yield message
 
     def unread(self, peer: Peer) -> int:
         """How many messages of others came after the read mark."""
@@ -128,25 +144,29 @@ class Box:
         later = ids[bisect_left(ids, self.read_in.get(peer, 0) + 1) :]
         return sum(not self.messages[i].outgoing for i in later)
 
+    def unread_by(self, user_id: int, peer: Peer, read: int) -> int:
+        """The same for a member of a channel; of archives every place above the mark counts."""
+        ids = self.by_peer.get(peer, [])
+        later = ids[bisect_left(ids, read + 1) :]
+        archived = sum(max(a.last - max(read, a.first - 1), 0) for a in self.archives)
+        return archived + sum(self.messages[i].author_id != user_id for i in later)
+
     def top(self, peer: Peer) -> Message | None:
         """The newest message of a chat."""
-        ids = self.by_peer.get(peer)
-        return self.messages[ids[-1]] if ids else None
+        return self.find(self.run(peer).below(self.last_id + 1))
+
+    def _date(self, message_id: int) -> int:
+        message = self.find(message_id)
+        return message.date if message else 0
+
+    def _unlist(self, message: Message) -> None:
+        self.by_peer[message.peer].remove(message.message_id)
+        if message.topic_id:
+            self.by_topic[message.topic_id].remove(message.message_id)
+        self.by_uid.pop(message.uid, None)
 
     def _event(self, kind: EventKind, peer: Peer, ids: tuple[int, ...], max_id: int = 0) -> Event:
         self.pts += len(ids) or 1
         event = Event(self.pts, kind, peer, ids, max_id)
         self.events.append(event)
         return event
-
-
-@dataclass(frozen=True, slots=True)
-class Page:
-    """Which part of a chat is wanted; zero leaves a bound out."""
-
-    limit: int = 100
-    offset_id: int = 0
-    offset_date: int = 0
-    add_offset: int = 0
-    max_id: int = 0
-    min_id: int = 0

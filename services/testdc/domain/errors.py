@@ -19,3 +19,8 @@ class TelegramError(Exception):
 def flood_wait(seconds: int) -> TelegramError:
     """420 FLOOD_WAIT_X: this account may not call this method for so many seconds."""
     return TelegramError(420, f"FLOOD_WAIT_{seconds}")
+
+
+def slow_mode_wait(seconds: int) -> TelegramError:
+    """420 SLOWMODE_WAIT_X: this account may not write in this chat for so many seconds."""
+    return TelegramError(420, f"SLOWMODE_WAIT_{seconds}")

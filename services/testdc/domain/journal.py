@@ -7,7 +7,7 @@ kept as a digest: login codes and private words have no business in a file.
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 from enum import Enum
 from hashlib import sha256
 from itertools import islice
@@ -87,14 +87,36 @@ class Record:
     """The same for all copies of one message."""
     random_id: int = 0
     text_digest: str = ""
+    call_id: int = 0
+    """The msg_id that the client gave its call; the same when a library sends a call once more."""
+    source_chat: str = ""
+    """The chat that a call forwards from, or that a message was forwarded or copied from."""
+    source_ids: tuple[int, ...] = ()
+    """What a call asks to forward, all of it; of a message its one number in the source."""
+    random_ids: tuple[int, ...] = ()
+    target_chat: str = ""
+    """The chat that a call forwards to."""
+    target_ids: tuple[int, ...] = ()
+    """What a call made, one for each source id, 0 for those that were passed over."""
+    drop_author: bool = False
+    """A call asks for copies."""
+    topic_id: int = 0
+    """The topic that a call forwards to."""
+    wait_until: float = 0.0
+    """End of the wait that was handed out, in Unix seconds."""
+    inside_wait: float = 0.0
+    """Seconds that were left of a wait handed out before, when the call came; 0 outside of waits."""
     detail: str = ""
 
     def as_json(self) -> dict[str, Any]:
         """Plain values, without the empty ones."""
-        plain = {
-            key: value.value if isinstance(value, Enum) else value for key, value in asdict(self).items()
-        }
-        return {key: value for key, value in plain.items() if value or key in {"seq", "time"}}
+        plain = ((name, getattr(self, name)) for name in _NAMES)
+        bare = ((name, value.value if isinstance(value, Enum) else value) for name, value in plain)
+        return {name: value for name, value in bare if value or name in _ALWAYS}
+
+
+_NAMES = tuple(field.name for field in fields(Record))
+_ALWAYS = {"seq", "time"}
 
 
 class Journal:

@@ -3,31 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from enum import Enum
 from hashlib import blake2b
-from typing import NamedTuple
 
 from services.testdc.domain.boxes import Box
+from services.testdc.domain.peer import Peer, PeerKind
 
 SERVICE_USER_ID = 777000
 """Telegram's own account, which sends login codes."""
-
-
-class PeerKind(Enum):
-    """The three kinds of chat partner that Telegram has."""
-
-    USER = "user"
-    CHAT = "chat"
-    """Basic group: each member has its own copy and number of every message."""
-    CHANNEL = "channel"
-    """Channel or supergroup: one numbering for all."""
-
-
-class Peer(NamedTuple):
-    """Names a chat partner; the id is Telegram's bare, positive one."""
-
-    kind: PeerKind
-    peer_id: int
 
 
 @dataclass(slots=True)
@@ -45,8 +27,6 @@ class User:
     contacts: set[int] = field(default_factory=set)
     box: Box = field(default_factory=Box)
     """Private and basic-group messages of this user, numbered for it alone."""
-    sent: dict[int, int] = field(default_factory=dict)
-    """random_id -> message id of what was sent with it, in private chats and basic groups."""
 
     @property
     def peer(self) -> Peer:
@@ -63,11 +43,27 @@ class Group:
     creator_id: int
     date: int
     members: set[int] = field(default_factory=set)
+    protected: bool = False
+    """Nothing may be forwarded out of it (noforwards)."""
+    migrated_to: int = 0
+    """The supergroup that it became; nobody writes here any more."""
 
     @property
     def peer(self) -> Peer:
         """This group as a chat partner."""
         return Peer(PeerKind.CHAT, self.chat_id)
+
+
+@dataclass(slots=True)
+class Topic:
+    """A thread of a forum, named by the number of the message that opened it."""
+
+    topic_id: int
+    title: str
+    creator_id: int
+    date: int
+    closed: bool = False
+    """Only admins write in it."""
 
 
 @dataclass(slots=True)
@@ -82,16 +78,34 @@ class Channel:
     username: str = ""
     members: set[int] = field(default_factory=set)
     admins: set[int] = field(default_factory=set)
+    muted: set[int] = field(default_factory=set)
+    """Members who may read and not write."""
+    banned: set[int] = field(default_factory=set)
+    """Who was thrown out: for them the channel is private, public name or not."""
+    locked: bool = False
+    """In a supergroup only admins write."""
+    protected: bool = False
+    """Nothing may be forwarded out of it (noforwards)."""
+    slow_mode: int = 0
+    """Seconds that members who are no admins wait between two messages."""
+    forum: bool = False
+    topics: dict[int, Topic] = field(default_factory=dict)
+    migrated_from: int = 0
+    """The basic group that it was."""
     box: Box = field(default_factory=Box)
-    sent: dict[tuple[int, int], int] = field(default_factory=dict)
-    """(sender, random_id) -> message id."""
     read: dict[int, int] = field(default_factory=dict)
     """member -> highest id it has read."""
+    last_sent: dict[int, int] = field(default_factory=dict)
+    """member -> when it wrote last, in whole seconds of the wall clock; kept for slow mode."""
 
     @property
     def peer(self) -> Peer:
         """This channel as a chat partner."""
         return Peer(PeerKind.CHANNEL, self.channel_id)
+
+    def is_admin(self, user_id: int) -> bool:
+        """The creator is one, too."""
+        return user_id == self.creator_id or user_id in self.admins
 
 
 def access_hash(secret: bytes, viewer_id: int, peer: Peer) -> int:

@@ -9,9 +9,14 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
-from services.testdc.domain.boxes import Box, Event, EventKind, Message
+from services.testdc.domain.boxes import Box, Event, EventKind
 from services.testdc.domain.errors import TelegramError
-from services.testdc.domain.peers import Channel, Group, Peer, PeerKind, User
+from services.testdc.domain.ledger import DUPLICATE, Entry
+from services.testdc.domain.media import Media
+from services.testdc.domain.message import Message, Origin
+from services.testdc.domain.peer import Peer
+from services.testdc.domain.peers import Channel, Group, User
+from services.testdc.domain.rights import Room, check_slow_mode, room_to_write
 from services.testdc.domain.world import World
 
 _MAX_TEXT = 4096
@@ -20,10 +25,10 @@ _MAX_TEXT = 4096
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """An event that a user's clients must hear of."""
+    """Events that a user's clients must hear of, all of one box."""
 
     user_id: int
-    event: Event
+    events: tuple[Event, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +40,16 @@ class Draft:
     """Zero: sent by the control API, not deduplicated."""
     reply_to: int = 0
     entities: tuple[Any, ...] = ()
-    created_title: str = ""
-    """Set for the service message that opens a group or channel."""
+    media: Media | None = None
+    grouped_id: int = 0
+    origin: Origin | None = None
+    topic_id: int = 0
+    silent: bool = False
+    source_chat: str = ""
+    source_id: int = 0
+    service: str = ""
+    """Kind of a service message, see Message."""
+    service_text: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,101 +66,82 @@ class Sent:
 def open_group(world: World, group: Group) -> Sent:
     """Take in a basic group; its first message says so."""
     world.add_group(group)
-    draft = Draft("", created_title=group.title)
-    return _to_group(world, world.users[group.creator_id], group, draft, group.date)
+    return say(world, world.users[group.creator_id], group, _opening(group.title), group.date)
 
 
 def open_channel(world: World, channel: Channel) -> Sent:
     """Take in a channel or supergroup; its first message has id 1."""
     world.add_channel(channel)
-    draft = Draft("", created_title=channel.title)
-    return _to_channel(world, world.users[channel.creator_id], channel, draft, channel.date)
+    return say(world, world.users[channel.creator_id], channel, _opening(channel.title), channel.date)
 
 
 def send(world: World, sender_id: int, peer: Peer, draft: Draft, now: int) -> Sent:
     """Say something in a chat; a repeated random_id changes nothing. Raises TelegramError."""
     sender = world.users[sender_id]
-    if not draft.text.strip():
+    if not draft.text.strip() and draft.media is None:
         raise TelegramError(400, "MESSAGE_EMPTY")
     if len(draft.text) > _MAX_TEXT:
         raise TelegramError(400, "MESSAGE_TOO_LONG")
-    if peer.kind is PeerKind.CHAT:
-        return _to_group(world, sender, world.group_of(sender_id, peer), draft, now)
-    if peer.kind is PeerKind.CHANNEL:
-        return _to_channel(world, sender, world.channel_of(sender_id, peer), draft, now)
-    other = world.users.get(peer.peer_id)
-    if other is None:
-        raise TelegramError(400, "PEER_ID_INVALID")
-    return _to_user(world, sender, other, draft, now)
+    room = room_to_write(world, sender_id, peer, draft.topic_id)
+    before = world.ledger.find(sender_id, draft.random_id, now)
+    if before is not None:
+        return sent_before(world, sender_id, before)
+    check_slow_mode(room, sender_id, 1, now)
+    return say(world, sender, room, draft, now)
 
 
-def told(world: World, delivery: Delivery) -> list[Message]:
-    """The new messages of a delivery, as its receiver has them."""
-    event = delivery.event
-    if event.kind is not EventKind.NEW_MESSAGE:
-        return []
-    box = world.box_of(delivery.user_id, event.peer)
-    return [box.messages[i] for i in event.message_ids if i in box.messages]
+def say(world: World, sender: User, room: Room, draft: Draft, now: int) -> Sent:
+    """Put a message into every box where it belongs. Whether it is allowed was asked before."""
+    message = _message(world, sender, room.peer, draft, now)
+    if isinstance(room, Channel):
+        sent = _to_channel(room, message, now)
+    else:
+        others = [room] if isinstance(room, User) else [world.users[i] for i in sorted(room.members)]
+        sent = _to_people(sender, others, message)
+    entry = Entry(room.peer, sent.message.message_id, now)
+    world.ledger.keep(sender.user_id, draft.random_id, entry)
+    return sent
 
 
-def _to_user(world: World, sender: User, other: User, draft: Draft, now: int) -> Sent:
-    if before := _before(sender, draft):
-        return before
-    message = _message(world, sender, other.peer, draft, now)
-    event = sender.box.add(message)
-    deliveries = [Delivery(sender.user_id, event)]
-    if other is not sender:
-        deliveries.append(Delivery(other.user_id, other.box.add(_copy(message, sender.peer))))
-    return _remembered(sender, draft, Sent(message, event, tuple(deliveries)))
-
-
-def _to_group(world: World, sender: User, group: Group, draft: Draft, now: int) -> Sent:
-    if before := _before(sender, draft):
-        return before
-    message = _message(world, sender, group.peer, draft, now)
-    event = sender.box.add(message)
-    others = [
-        Delivery(member, world.users[member].box.add(_copy(message, group.peer)))
-        for member in sorted(group.members - {sender.user_id})
-    ]
-    return _remembered(sender, draft, Sent(message, event, (Delivery(sender.user_id, event), *others)))
-
-
-def _to_channel(world: World, sender: User, channel: Channel, draft: Draft, now: int) -> Sent:
-    may_write = channel.admins | {channel.creator_id} if channel.broadcast else channel.members
-    if sender.user_id not in may_write:
-        raise TelegramError(403, "CHAT_WRITE_FORBIDDEN")
-    key = (sender.user_id, draft.random_id)
-    if draft.random_id and key in channel.sent:
-        return _again(channel.box, channel.sent[key])
-    message = _message(world, sender, channel.peer, draft, now)
-    if channel.broadcast:
-        message.sender = channel.peer
-    event = channel.box.add(message)
-    if draft.random_id:
-        channel.sent[key] = message.message_id
-    channel.read[sender.user_id] = message.message_id
-    return Sent(message, event, tuple(Delivery(member, event) for member in sorted(channel.members)))
-
-
-def _before(sender: User, draft: Draft) -> Sent | None:
-    message_id = sender.sent.get(draft.random_id) if draft.random_id else None
-    return None if message_id is None else _again(sender.box, message_id)
-
-
-def _again(box: Box, message_id: int) -> Sent:
+def sent_before(world: World, sender_id: int, entry: Entry) -> Sent:
     """The result of the first time; raises TelegramError when that message was deleted since."""
-    message = box.messages.get(message_id)
+    box = world.box_of(sender_id, entry.peer)
+    message = box.find(entry.message_id)
     if message is None:
-        raise TelegramError(500, "RANDOM_ID_DUPLICATE")
-    event = next(event for event in box.events if message_id in event.message_ids)
+        raise DUPLICATE
+    event = Event(message.pts, EventKind.NEW_MESSAGE, entry.peer, (message.message_id,))
     return Sent(message, event, (), repeated=True)
 
 
-def _remembered(sender: User, draft: Draft, sent: Sent) -> Sent:
-    if draft.random_id:
-        sender.sent[draft.random_id] = sent.message.message_id
-    return sent
+def told(box: Box, event: Event) -> list[Message]:
+    """The new messages of an event, as the owner of the box has them."""
+    if event.kind is not EventKind.NEW_MESSAGE:
+        return []
+    return [message for i in event.message_ids if (message := box.find(i))]
+
+
+def _opening(title: str) -> Draft:
+    return Draft("", service="create", service_text=title)
+
+
+def _to_people(sender: User, others: list[User], message: Message) -> Sent:
+    event = sender.box.add(message)
+    deliveries = [Delivery(sender.user_id, (event,))]
+    for other in others:
+        if other is not sender:
+            copy = _copy(message, sender.peer if message.peer == other.peer else message.peer)
+            deliveries.append(Delivery(other.user_id, (other.box.add(copy),)))
+    return Sent(message, event, tuple(deliveries))
+
+
+def _to_channel(channel: Channel, message: Message, now: int) -> Sent:
+    if channel.broadcast:
+        message.sender = channel.peer
+    event = channel.box.add(message)
+    channel.read[message.author_id] = message.message_id
+    channel.last_sent[message.author_id] = now
+    events = (event,)
+    return Sent(message, event, tuple(Delivery(member, events) for member in sorted(channel.members)))
 
 
 def _message(world: World, sender: User, peer: Peer, draft: Draft, now: int) -> Message:
@@ -163,7 +157,15 @@ def _message(world: World, sender: User, peer: Peer, draft: Draft, now: int) -> 
         random_id=draft.random_id,
         reply_to=draft.reply_to,
         entities=draft.entities,
-        created_title=draft.created_title,
+        media=draft.media,
+        grouped_id=draft.grouped_id,
+        origin=draft.origin,
+        topic_id=draft.topic_id,
+        silent=draft.silent,
+        source_chat=draft.source_chat,
+        source_id=draft.source_id,
+        service=draft.service,
+        service_text=draft.service_text,
     )
 
 

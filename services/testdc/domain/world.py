@@ -10,7 +10,12 @@ from dataclasses import dataclass, field
 
 from services.testdc.domain.boxes import Box
 from services.testdc.domain.errors import TelegramError
-from services.testdc.domain.peers import SERVICE_USER_ID, Channel, Group, Peer, PeerKind, User
+from services.testdc.domain.ledger import Ledger
+from services.testdc.domain.peer import Peer, PeerKind
+from services.testdc.domain.peers import SERVICE_USER_ID, Channel, Group, User
+
+_ALBUMS = 13 << 50
+"""Albums are counted from here, far from those of archives."""
 
 
 @dataclass
@@ -20,7 +25,14 @@ class World:
     users: dict[int, User] = field(default_factory=dict)
     groups: dict[int, Group] = field(default_factory=dict)
     channels: dict[int, Channel] = field(default_factory=dict)
+    ledger: Ledger = field(default_factory=Ledger)
+    refuses_missing: bool = False
+    """Whether forwarding a number that is not there refuses the whole call instead of passing it over [U]."""
+    bad: dict[tuple[Peer, int], TelegramError] = field(default_factory=dict)
+    """Messages of channels that cannot be forwarded, with the error that refuses the whole call."""
     _uid: int = 0
+    _album: int = 0
+    _archives: int = 0
 
     def __post_init__(self) -> None:
         service = User(SERVICE_USER_ID, "42777", "Telegram")
@@ -52,10 +64,20 @@ class World:
         self.channels[channel.channel_id] = channel
         return channel
 
-    def next_uid(self) -> int:
-        """A number for a new message, the same for all its copies."""
-        self._uid += 1
-        return self._uid
+    def next_uid(self, count: int = 1) -> int:
+        """A number for a new message, the same for all its copies; the first of `count` in a row."""
+        self._uid += count
+        return self._uid - count + 1
+
+    def next_album(self) -> int:
+        """A grouped_id for a new album."""
+        self._album += 1
+        return _ALBUMS + self._album
+
+    def next_archive(self) -> int:
+        """A number for a new archive."""
+        self._archives += 1
+        return self._archives
 
     def box_of(self, user_id: int, peer: Peer) -> Box:
         """Where a user finds the messages of a chat: its own box, or the channel's."""
@@ -99,7 +121,7 @@ class World:
         channel = self.channels.get(peer.peer_id)
         if channel is None:
             raise TelegramError(400, "CHANNEL_INVALID")
-        if user_id not in channel.members and not channel.username:
+        if user_id in channel.banned or (user_id not in channel.members and not channel.username):
             raise TelegramError(400, "CHANNEL_PRIVATE")
         return channel
 

@@ -9,12 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.testdc.domain.afterwards import delete, read
-from services.testdc.domain.boxes import Page
 from services.testdc.domain.errors import TelegramError
 from services.testdc.domain.faults import Fault, FaultBook, FaultKind, Subject
 from services.testdc.domain.journal import Journal, Record, RecordKind
 from services.testdc.domain.keyuse import KeyUse
-from services.testdc.domain.peers import Channel, Peer, PeerKind, User, access_hash
+from services.testdc.domain.pages import Page
+from services.testdc.domain.peer import Peer, PeerKind
+from services.testdc.domain.peers import Channel, User, access_hash
 from services.testdc.domain.speech import Draft, open_channel, send
 from services.testdc.domain.world import World
 from services.testdc.mtproto.framing import Abridged, FramingError, Full, Intermediate, detect
@@ -169,8 +170,8 @@ def test_reading_tells_the_author_in_its_own_numbering() -> None:
     send(world, ALICE, _user(ALICE), Draft("to myself"), now=1)
     sent = send(world, ALICE, _user(BOB), Draft("hi"), now=1)
     mine, theirs = read(world, BOB, _user(ALICE), 0)
-    assert (mine.user_id, mine.event.max_id) == (BOB, 1)
-    assert (theirs.user_id, theirs.event.max_id) == (ALICE, sent.message.message_id)
+    assert (mine.user_id, mine.events[0].max_id) == (BOB, 1)
+    assert (theirs.user_id, theirs.events[0].max_id) == (ALICE, sent.message.message_id)
     assert sent.message.message_id == 2
     assert read(world, BOB, _user(ALICE), 0) == []
 
