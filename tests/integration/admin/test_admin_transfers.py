@@ -24,8 +24,8 @@ def asked(cli: Cli) -> dict[str, object]:
 
 def test_every_option_of_create_reaches_the_gateway(cli: Cli) -> None:
     options = "--ids 5-90 --mode copy --media photo,video --match ^a.*b$ --accounts alice,bob --parallel 3"
-    more = "--topic 7 --silent --drop-captions --max-per-hour 900 --strict --follow --only-running --request-id night-1"
-    ended = cli("transfer", "create", *HERE, *options.split(), *more.split())
+    more = "--topic 7 --silent --drop-captions --max-per-hour 900 --strict --follow --only-running"
+    ended = cli("transfer", "create", *HERE, *options.split(), *more.split(), "--request-id", "night-1")
     assert ended.code == 0
     assert "moves up to 1,000 messages: Daily News → Archive of" in ended.out
     assert "– bob: bob may not post in Archive." in ended.out

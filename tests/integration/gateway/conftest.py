@@ -19,7 +19,7 @@ from tests.integration.gateway.fakes import (
     serve_registry,
     serve_scheduler,
 )
-from tgfleet.gateway.v1 import account_pb2_grpc, fleet_pb2_grpc, token_pb2_grpc
+from tgfleet.gateway.v1 import account_pb2_grpc, fleet_pb2_grpc, token_pb2_grpc, transfer_pb2_grpc
 
 LOOPBACK = HostPort("127.0.0.1", 0)
 
@@ -47,6 +47,10 @@ class Stage:
     @property
     def accounts(self) -> account_pb2_grpc.AccountServiceStub:
         return account_pb2_grpc.AccountServiceStub(self.channel)
+
+    @property
+    def transfers(self) -> transfer_pb2_grpc.TransferServiceStub:
+        return transfer_pb2_grpc.TransferServiceStub(self.channel)
 
     @property
     def tokens(self) -> token_pb2_grpc.TokenServiceStub:

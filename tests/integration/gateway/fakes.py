@@ -15,6 +15,7 @@ from services.runtime.addresses import HostPort
 from services.runtime.errors import NotFound, TgfleetError, Unauthenticated
 from services.runtime.process import Lifecycle, RuntimeSettings
 from services.runtime.server import ServiceServer
+from tests.integration.gateway.fake_transfers import FakeTransfers
 from tgfleet.gateway.v1 import (
     account_pb2,
     audit_pb2,
@@ -25,7 +26,7 @@ from tgfleet.gateway.v1 import (
     token_pb2,
 )
 from tgfleet.registry.v1 import registry_pb2, registry_pb2_grpc
-from tgfleet.scheduler.v1 import scheduler_pb2, scheduler_pb2_grpc
+from tgfleet.scheduler.v1 import scheduler_pb2, scheduler_pb2_grpc, transfer_pb2_grpc
 
 TOKENS = {
     "tgf_viewer_token_0000": token_pb2.ROLE_VIEWER,
@@ -178,6 +179,7 @@ class FakeScheduler(scheduler_pb2_grpc.SchedulerServiceServicer):
         self.deadlines: list[float | None] = []
         self.cancelled = asyncio.Event()
         self.drained: list[Any] = []
+        self.transfers = FakeTransfers()
         self.called = asyncio.Event()
 
     async def RunFleetCall(self, request: Any, context: Any) -> AsyncIterator[Any]:
@@ -277,6 +279,7 @@ async def serve_scheduler(fake: FakeScheduler, *, leads: bool = True, port: int 
     """Starts it as the leader or as a standby."""
     server = ServiceServer("scheduler", HostPort("127.0.0.1", port), quick_life())
     server.add(scheduler_pb2_grpc.add_SchedulerServiceServicer_to_server, fake)
+    server.add(transfer_pb2_grpc.add_TransferServiceServicer_to_server, fake.transfers)
     await server.set_serving(serving=leads)
     await server.start()
     return server

@@ -11,16 +11,16 @@ from google.protobuf.message_factory import GetMessageClass
 from services.runtime.errors import Unavailable
 from tests.integration.gateway.conftest import Stage
 from tests.integration.gateway.fakes import ADMIN, OPERATOR, VIEWER, bearer
-from tgfleet.gateway.v1 import account_pb2, audit_pb2, fleet_pb2, key_pb2, token_pb2
+from tgfleet.gateway.v1 import account_pb2, audit_pb2, fleet_pb2, key_pb2, token_pb2, transfer_pb2
 
-FILES = (account_pb2, audit_pb2, fleet_pb2, key_pb2, token_pb2)
+FILES = (account_pb2, audit_pb2, fleet_pb2, key_pb2, token_pb2, transfer_pb2)
 METHODS = {
     f"{service.name}.{method.name}": method
     for file in FILES
     for service in file.DESCRIPTOR.services_by_name.values()
     for method in service.methods
 }
-READING = ("Get", "List", "Watch")
+READING = ("Get", "List", "Watch", "Explain")
 CHANGING = {name for name in METHODS if not name.split(".")[1].startswith(READING)}
 
 DONE, REFUSED, FAILED = (
@@ -45,6 +45,13 @@ GOOD: dict[str, Any] = {
     ),
     "CreateTokenRequest": token_pb2.CreateTokenRequest(name="t", role=token_pb2.ROLE_VIEWER),
     "UpdateTokenRequest": token_pb2.UpdateTokenRequest(name="t", role=token_pb2.ROLE_ADMIN),
+    "CreateTransferRequest": transfer_pb2.CreateTransferRequest(
+        spec=transfer_pb2.TransferSpec(source="@news", target="-1001234567890", account_ids=["alice"])
+    ),
+    "PauseTransferRequest": transfer_pb2.PauseTransferRequest(transfer_id="tr_aaaaaaaaaaaa"),
+    "ResumeTransferRequest": transfer_pb2.ResumeTransferRequest(transfer_id="tr_aaaaaaaaaaaa"),
+    "CancelTransferRequest": transfer_pb2.CancelTransferRequest(transfer_id="tr_aaaaaaaaaaaa"),
+    "SettleBatchRequest": transfer_pb2.SettleBatchRequest(transfer_id="tr_aaaaaaaaaaaa", shard=1, batch=5),
     "RevokeTokenRequest": token_pb2.RevokeTokenRequest(name="t"),
 }
 

@@ -25,11 +25,19 @@ from tests.integration.gateway.fakes import (
     serve_registry,
 )
 from tests.support.errors import refusal
-from tgfleet.gateway.v1 import account_pb2, audit_pb2, fleet_pb2, key_pb2, token_pb2, token_pb2_grpc
+from tgfleet.gateway.v1 import (
+    account_pb2,
+    audit_pb2,
+    fleet_pb2,
+    key_pb2,
+    token_pb2,
+    token_pb2_grpc,
+    transfer_pb2,
+)
 
 SERVICES = [
     service
-    for module in (fleet_pb2, account_pb2, token_pb2, key_pb2, audit_pb2)
+    for module in (fleet_pb2, account_pb2, token_pb2, key_pb2, audit_pb2, transfer_pb2)
     for service in module.DESCRIPTOR.services_by_name.values()
 ]
 METHODS = [method for service in SERVICES for method in service.methods]
