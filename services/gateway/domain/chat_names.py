@@ -6,41 +6,50 @@ import re
 from services.gateway.domain.forms import BadForm
 
 MAX_CHAT = 256
-SELF = "me"
-"""The account's own Saved Messages."""
-_USER_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{1,63}")
-_MARKED_ID = re.compile(r"-?[1-9][0-9]{0,18}")
-_LINK = re.compile(r"(?:https?://)?(?:www\.)?(?:t\.me|telegram\.me|telegram\.dog)/(.+)", re.IGNORECASE)
-_PRIVATE_LINK = re.compile(r"c/([1-9][0-9]{0,17})(?:/.*)?")
-_MAX_ID = 2**63 - 1
+_NAME = re.compile(r"@?([A-Za-z][A-Za-z0-9_]{3,31})")
+_ID = re.compile(r"-?[0-9]{1,18}")
+_LINK = re.compile(r"(?:https?://)?(?:www\.)?(?:t|telegram)\.(?:me|dog)/(.+)", re.IGNORECASE)
+_RESOLVE = re.compile(r"tg://resolve\?domain=([A-Za-z0-9_]+)", re.IGNORECASE)
+_INVITE = re.compile(r"(?:\+|joinchat/)([A-Za-z0-9_-]+)")
+_PRIVATE = re.compile(r"c/([0-9]{1,15})(?:/.*)?")
+_CHANNELS_BELOW = -1_000_000_000_000
+"""Marked ids of channels and supergroups are this minus their own id."""
 
 
 def chat_key(field: str, text: str) -> str:
-    """What two names of one chat have in common: a lower-case user name without @, or a marked id, or `me`.
-    Raises BadForm for what names no chat."""
-    if not text.strip():
+    """What all names of one kind for one chat have in common: a lower-case name without @, a marked id, an
+    invite's code, or `me`. Raises BadForm for what names no chat."""
+    named = text.strip()
+    if not named:
         raise BadForm(field, "Name a chat: @name, a t.me link, or its id.")
     if len(text) > MAX_CHAT or not text.isprintable():
         raise BadForm(field, f"A chat is named by at most {MAX_CHAT} printable characters.")
-    link = _LINK.fullmatch(text.strip())
-    named = _from_link(field, link.group(1)) if link else text.strip().removeprefix("@")
-    if _MARKED_ID.fullmatch(named) and -_MAX_ID <= int(named) <= _MAX_ID:
-        return named
-    if _USER_NAME.fullmatch(named):
-        return named.lower()
-    raise BadForm(
-        field,
-        "This names no chat; use @name, a t.me link, or Telegram's id (-100... for channels and groups).",
-    )
-
-
-def _from_link(field: str, path: str) -> str:
-    """`name`, `name/55`, `c/1234/55`, `s/name`."""
-    private = _PRIVATE_LINK.fullmatch(path)
-    if private:
-        return f"-100{private.group(1)}"
-    if path.startswith("+") or path.lower().startswith("joinchat/"):
+    if named.lower() in {"me", "self"}:
+        return "me"
+    link, resolve = _LINK.fullmatch(named), _RESOLVE.fullmatch(named)
+    key = _from_link(link.group(1)) if link else _from_name(resolve.group(1) if resolve else named)
+    if not key:
         raise BadForm(
-            field, "tgfleet joins no chats; name a chat that the accounts are in by its id or @name."
+            field,
+            "This names no chat; use @name, a t.me link, or Telegram's id (-100... for channels and groups).",
         )
-    return path.removeprefix("s/").split("/")[0].split("?")[0]
+    return key
+
+
+def _from_name(text: str) -> str:
+    if _ID.fullmatch(text) and int(text):
+        return str(int(text))
+    name = _NAME.fullmatch(text)
+    return name.group(1).lower() if name else ""
+
+
+def _from_link(path: str) -> str:
+    """`name`, `name/55`, `s/name`, `c/1234/55`, `+code`, `joinchat/code`."""
+    path = path.split("?", maxsplit=1)[0].strip("/")
+    invite, private = _INVITE.fullmatch(path), _PRIVATE.fullmatch(path)
+    if invite:
+        return f"+{invite.group(1)}"
+    if private:
+        return str(_CHANNELS_BELOW - int(private.group(1)))
+    name = _NAME.fullmatch(path.removeprefix("s/").split("/")[0])
+    return name.group(1).lower() if name else ""

@@ -41,8 +41,8 @@ BAD = [
     ("CreateTransfer", create(source="two words"), "spec.source"),
     ("CreateTransfer", create(source="@a" * 200), "spec.source"),
     ("CreateTransfer", create(source="https://example.org/news"), "spec.source"),
-    ("CreateTransfer", create(target="https://t.me/+AbCdEf"), "spec.target"),
-    ("CreateTransfer", create(target="t.me/joinchat/AbCdEf"), "spec.target"),
+    ("CreateTransfer", create(source="t.me/joinchat/AbCdEf", target="https://t.me/+AbCdEf"), "spec.target"),
+    ("CreateTransfer", create(target="@abc"), "spec.target"),
     ("CreateTransfer", create(target="@News"), "spec.target"),
     ("CreateTransfer", create(target="https://t.me/news/55"), "spec.target"),
     ("CreateTransfer", create(source="t.me/c/1234567890/7"), "spec.target"),
@@ -107,6 +107,7 @@ async def test_bad_input_names_its_field_and_reaches_nobody(
 GOOD = [
     create(),
     create(source="me"),
+    create(source="https://t.me/+AbCdEf", target="https://t.me/+abcdef"),
     create(source="-4711", target="@x_1234"),
     create(source="t.me/s/news", target="https://telegram.me/other?single"),
     create(ids=tr.IdRange(first=1, last=MAX), parallel=16, mode=2, drop_captions=True, media=[1, 2, 2]),

@@ -115,9 +115,15 @@ async def test_what_must_not_be_repeated_is_repeated_only_if_nobody_heard_it() -
         ("https://t.me/News/77?single", "news"),
         ("T.me/s/News", "news"),
         ("-1001234", "-1001234"),
-        ("t.me/c/1234/5", "-1001234"),
+        ("t.me/c/1234567890/5", "-1001234567890"),
+        ("t.me/c/77", "-1000000000077"),
         ("me", "me"),
+        ("Self", "me"),
         ("777", "777"),
+        ("007", "7"),
+        ("tg://resolve?domain=News", "news"),
+        ("t.me/+AbC_d", "+AbC_d"),
+        ("https://t.me/joinchat/AbC_d", "+AbC_d"),
     ],
 )
 async def test_names_of_one_chat_have_one_key(text: str, key: str) -> None:
@@ -126,7 +132,7 @@ async def test_names_of_one_chat_have_one_key(text: str, key: str) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", " ", "@", "a", "a b", "1a", "-0", "9" * 20, "t.me/", "t.me/+x", "http://x.y/z", "@ä", "a\x00b"],
+    ["", " ", "@", "a", "a b", "1a", "-0", "9" * 20, "t.me/", "t.me/abc", "http://x.y/z", "@ä", "a\x00b"],
 )
 async def test_what_names_no_chat(text: str) -> None:
     with pytest.raises(BadForm) as caught:
