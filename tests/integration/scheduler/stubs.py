@@ -119,6 +119,7 @@ class StubWorker:
         self._revision = 100
         self._ports = ports
         self._task: asyncio.Task[None] | None = None
+        self._writing = asyncio.Lock()
 
     def running(self, account_id: str, command_id: str) -> worker_pb2.SessionReport:
         self._revision += 1
@@ -179,7 +180,7 @@ class StubWorker:
         call = scheduler_pb2_grpc.DispatcherServiceStub(channel).AttachWorker()
         heart: asyncio.Task[None] | None = None
         try:
-            await call.write(scheduler_pb2.AttachWorkerRequest(hello=self._hello()))
+            await self._write(call, scheduler_pb2.AttachWorkerRequest(hello=self._hello()))
             async for message in call:
                 self.terms.append(message.term)
                 kind = message.WhichOneof("message")
@@ -195,6 +196,10 @@ class StubWorker:
                 heart.cancel()
             call.cancel()
 
+    async def _write(self, call: Any, request: scheduler_pb2.AttachWorkerRequest) -> None:
+        async with self._writing:  # gRPC takes one write at a time
+            await call.write(request)
+
     def _hello(self) -> worker_pb2.Hello:
         return worker_pb2.Hello(
             worker_id=self.worker_id,
@@ -207,14 +212,14 @@ class StubWorker:
     async def _beat(self, call: Any, period: float) -> None:
         while True:
             await asyncio.sleep(period)
-            await call.write(scheduler_pb2.AttachWorkerRequest(heartbeat=worker_pb2.Heartbeat()))
+            await self._write(call, scheduler_pb2.AttachWorkerRequest(heartbeat=worker_pb2.Heartbeat()))
 
     async def _obey(self, call: Any, kind: str | None, message: scheduler_pb2.AttachWorkerResponse) -> None:
         obey = {"start": self._start, "stop": self._stop, "set_chat": self._set_chat}.get(kind or "")
         reports = obey(message) if obey else []
         if reports:
             request = scheduler_pb2.AttachWorkerRequest(reports=worker_pb2.SessionReports(reports=reports))
-            await call.write(request)
+            await self._write(call, request)
 
     def _start(self, message: scheduler_pb2.AttachWorkerResponse) -> list[worker_pb2.SessionReport]:
         reports = []

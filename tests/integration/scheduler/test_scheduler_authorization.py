@@ -14,14 +14,20 @@ from tests.support.callers import ID, call, who_may_call
 from tests.support.certificates import Authority, named
 from tgfleet.scheduler.v1 import scheduler_pb2 as pb
 from tgfleet.scheduler.v1 import scheduler_pb2_grpc as pb_grpc
+from tgfleet.scheduler.v1 import transfer_pb2, transfer_pb2_grpc
 from tgfleet.worker.v1 import worker_pb2
 
 SCHEDULER = pb.DESCRIPTOR.services_by_name["SchedulerService"]
+TRANSFERS = transfer_pb2.DESCRIPTOR.services_by_name["TransferService"]
 DISPATCHER = pb.DESCRIPTOR.services_by_name["DispatcherService"]
 
 
 class NoScheduler(pb_grpc.SchedulerServiceServicer):
     """Implements nothing: only the rules are under test."""
+
+
+class NoTransfers(transfer_pb2_grpc.TransferServiceServicer):
+    """The same."""
 
 
 class Attached(pb_grpc.DispatcherServiceServicer):
@@ -35,15 +41,17 @@ class Attached(pb_grpc.DispatcherServiceServicer):
 async def test_every_method_lets_in_exactly_those_it_is_for(tmp_path: Path) -> None:
     services = {
         SCHEDULER: (pb_grpc.add_SchedulerServiceServicer_to_server, NoScheduler()),
+        TRANSFERS: (transfer_pb2_grpc.add_TransferServiceServicer_to_server, NoTransfers()),
         DISPATCHER: (pb_grpc.add_DispatcherServiceServicer_to_server, DispatcherServicer(Seat())),
     }
     found = await who_may_call(tmp_path, "scheduler", RULES, services)
-    expected = {method.name: {"gateway"} for method in SCHEDULER.methods}
+    of_gateway = [*SCHEDULER.methods, *TRANSFERS.methods]
+    expected = {method.name: {"gateway"} for method in of_gateway}
     assert found == {**expected, "AttachWorker": {"worker"}}
 
 
 def test_every_method_has_its_rule_and_every_rule_a_method() -> None:
-    methods = [*SCHEDULER.methods, *DISPATCHER.methods]
+    methods = [*SCHEDULER.methods, *TRANSFERS.methods, *DISPATCHER.methods]
     assert set(RULES) == {f"/{m.containing_service.full_name}/{m.name}" for m in methods}
 
 

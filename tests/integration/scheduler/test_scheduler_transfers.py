@@ -254,6 +254,7 @@ async def test_a_borrowed_account_survives_a_change_of_leader(place: Place) -> N
     await until(lambda: len(place.worker.sends()) == 2)
     starts = sum(message.HasField("start") for message in place.worker.commands)
     place.scheduler.kill()
+    await place.standby.serving()
     await ended(Transfers(place.standby), made.transfer_id)
     assert sum(message.HasField("start") for message in place.worker.commands) == starts
     assert place.chats.forwarded() == list(range(1, 1001))
@@ -290,7 +291,6 @@ async def test_a_standby_answers_nothing_about_transfers(place: Place) -> None:
     [
         ({"ids": pb.IdRange(first=9, last=3)}, "INVALID_ARGUMENT", ""),
         ({"ids": pb.IdRange(first=2000, last=3000)}, "FAILED_PRECONDITION", "EMPTY_RANGE"),
-        ({"match": "("}, "INVALID_ARGUMENT", ""),
         ({"max_per_hour": -1}, "INVALID_ARGUMENT", ""),
         ({"mode": 77}, "INVALID_ARGUMENT", ""),
         ({"account_ids": []}, "INVALID_ARGUMENT", ""),

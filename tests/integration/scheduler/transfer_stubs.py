@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
+
+import grpc
 
 from tests.integration.scheduler.stubs import StubWorker
 from tgfleet.scheduler.v1 import scheduler_pb2
@@ -154,7 +157,9 @@ class TransferWorker(StubWorker):
     async def tell(self, *answers: pb.TransferAnswer) -> None:
         if self._call is not None:
             message = pb.TransferAnswers(answers=answers)
-            await self._call.write(scheduler_pb2.AttachWorkerRequest(transfer_answers=message))
+            request = scheduler_pb2.AttachWorkerRequest(transfer_answers=message)
+            with contextlib.suppress(asyncio.InvalidStateError, grpc.aio.AioRpcError):  # told again later
+                await self._write(self._call, request)
 
     async def _beat(self, call: Any, period: float) -> None:
         self._call = call
