@@ -4,6 +4,7 @@ Nothing else of the shard is sent before.
 
 from services.scheduler.domain.transfers import dispatch, holding
 from services.scheduler.domain.transfers.batch import By, move, order_id
+from services.scheduler.domain.transfers.batching import DELETED
 from services.scheduler.domain.transfers.doubts import Case, Do, Standing, Step, next_step
 from services.scheduler.domain.transfers.orders import Answer, Looked, LookInTarget, OrderRefused
 from services.scheduler.domain.transfers.reading import reference
@@ -17,6 +18,8 @@ from services.scheduler.domain.transfers.state import Batch, Desk, Look, Outstan
 _BACKOFF = 0.25
 _BACKOFF_CAP = 30.0
 _BUSY = 1.0
+NOT_DELIVERED = "NOT_DELIVERED"
+"""Telegram did not name it, and it is not in the target although it is in the source."""
 
 
 def doubt(desk: Desk, shard: Shard, by: By, cause: str) -> None:
@@ -101,7 +104,7 @@ def looked(desk: Desk, out: Outstanding, answer: Answer | None) -> None:
     if batch.delivered:
         _name_delivered(desk, shard, batch, answer, evidence)
     elif evidence.finding is Finding.ALL:
-        sent(desk, shard, By.EVIDENCE, evidence.target_ids)
+        sent(desk, shard, By.EVIDENCE, evidence.target_ids, dict.fromkeys(evidence.gone, DELETED))
     else:
         clear = evidence.finding is Finding.NONE
         batch.looks.append(Look(desk.now, account_id, clear, evidence.detail))
@@ -137,7 +140,7 @@ def _look(desk: Desk, shard: Shard, batch: Batch, _step: Step) -> None:
     _give_look(desk, shard, batch, batch.record.account_id)
 
 
-def _look_other(desk: Desk, shard: Shard, batch: Batch, step: Step) -> None:
+def _look_other(desk: Desk, shard: Shard, batch: Batch, _step: Step) -> None:
     others = sorted(shard.transfer.account_ids - {batch.record.account_id})
     views = [desk.accounts[one] for one in others if one in desk.accounts]
     for view in views:
@@ -148,7 +151,6 @@ def _look_other(desk: Desk, shard: Shard, batch: Batch, step: Step) -> None:
     if startable and not shard.transfer.record.spec.only_running:
         holding.borrow(desk, startable[0].account_id)
     _undecided(desk, shard, batch, Step(Do.UNDECIDED, desk.now + _BACKOFF_CAP, "no other account is there"))
-    _ = step
 
 
 def _give_look(desk: Desk, shard: Shard, batch: Batch, account_id: str) -> None:
@@ -172,6 +174,8 @@ def _give_look(desk: Desk, shard: Shard, batch: Batch, account_id: str) -> None:
 
 def _look_failed(desk: Desk, batch: Batch, account_id: str, answer: Answer | None) -> None:
     put_off(desk, batch)
+    if batch.delivered:  # the ids are not worth waiting for
+        batch.looks.append(Look(desk.now, account_id, clear=False))
     if not isinstance(answer, OrderRefused):
         return
     kind = meaning(answer)
@@ -187,12 +191,12 @@ def _name_delivered(desk: Desk, shard: Shard, batch: Batch, found: Looked, evide
     """Telegram said that it is delivered; what the answer did not name is known now, or does not exist."""
     named = {**batch.named, **evidence.target_ids}
     refused: dict[int, str] = {}
-    if batch.named and evidence.finding is Finding.NONE:
+    if batch.named:
         there = {trace.message_id for trace in found.source}
         refused = {
-            one: "NOT_DELIVERED" if one in there else "DELETED"
+            one: NOT_DELIVERED if one in there else DELETED
             for one in batch.record.message_ids
-            if one not in named
+            if one not in named and (one not in there or evidence.finding is Finding.NONE)
         }
     sent(desk, shard, By.EVIDENCE, named, refused)
 
@@ -277,6 +281,7 @@ def _sought(desk: Desk, shard: Shard, batch: Batch) -> Sought:
     return Sought(
         tuple(one for one in record.message_ids if one not in batch.named),
         transfer.source.chat_id,
+        transfer.source.kind == "channel",
         transfer.spec.mode is Mode.COPY,
         transfer.spec.drop_captions,
         senders,

@@ -23,24 +23,29 @@ class Finding(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """A look's result. `target_ids` by the source's id, for all that were recognised."""
+    """A look's result. `target_ids` by the source's id, for all that were recognised; `gone`: the source's
+    ids that are deleted there and were not recognised, which Telegram passes over in silence."""
 
     finding: Finding
     target_ids: Mapping[int, int] = field(default_factory=dict)
+    gone: tuple[int, ...] = ()
     detail: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Sought:
-    """What is looked for. `sender_ids`: who may have posted it (the account, or the channel itself); empty
-    when nobody knows. `numbered`: the source's ids appear in forward headers (channels)."""
+    """What is looked for. `numbered`: posts of the source bear its id and theirs in forward headers
+    (channels; people's messages in groups name only their author). `sender_ids`: who may have posted it (the
+    account, or the channel itself); empty when nobody knows. `taken`: ids of the target known to be something
+    else."""
 
     message_ids: tuple[int, ...]
     source_id: int
+    numbered: bool
     copied: bool
-    captions_dropped: bool
+    captions_dropped: bool = False
     sender_ids: frozenset[int] = frozenset()
-    taken: frozenset[int] = frozenset()  # of the target, known to be something else
+    taken: frozenset[int] = frozenset()
 
 
 Key = tuple[object, ...]
@@ -48,64 +53,53 @@ Key = tuple[object, ...]
 
 def judge(sought: Sought, looked: Looked) -> Evidence:
     """What a look proves."""
-    keys = _keys(sought, looked)
+    traces = {trace.message_id: trace for trace in looked.source}
+    keys = _keys(sought, traces)
     wanted = set(keys.values())
     seen = [(trace, _key_of(sought, trace, wanted)) for trace in looked.target if _may_be(sought, trace)]
     hits = [(trace, key) for trace, key in seen if key is not None]
-    unreadable = [one for one in sought.message_ids if one not in keys]
+    gone = tuple(one for one in sought.message_ids if one not in traces)
     if not hits:
-        if not looked.complete:
-            return Evidence(Finding.UNCLEAR, detail="there is more in the target than was read")
-        if len(unreadable) == len(sought.message_ids):
-            return Evidence(Finding.UNCLEAR, detail="the messages are gone from the source")
-        return Evidence(Finding.NONE)
-    in_order = [keys[one] for one in sought.message_ids if one in keys]
-    if unreadable or [key for _, key in hits] != in_order:
-        return Evidence(
-            Finding.UNCLEAR, detail=f"{len(hits)} of {len(sought.message_ids)} messages look like it"
-        )
-    if not _same_albums(sought, looked.source, [trace for trace, _ in hits]):
+        return _nothing(sought, looked, gone)
+    found = {key for _, key in hits}
+    expected = [one for one in sought.message_ids if one in traces or keys.get(one) in found]
+    if [key for _, key in hits] != [keys[one] for one in expected]:
+        detail = f"{len(hits)} messages look like the {len(sought.message_ids)} of the batch"
+        return Evidence(Finding.UNCLEAR, detail=detail)
+    if not _same_albums([traces.get(one) for one in expected], [trace for trace, _ in hits]):
         return Evidence(Finding.UNCLEAR, detail="the albums in the target are others")
     ids = [trace.message_id for trace, _ in hits]
-    return Evidence(Finding.ALL, dict(zip(sought.message_ids, ids, strict=True)))
+    absent = tuple(one for one in gone if one not in expected)
+    return Evidence(Finding.ALL, dict(zip(expected, ids, strict=True)), absent)
 
 
-def _keys(sought: Sought, looked: Looked) -> dict[int, Key]:
+def _nothing(sought: Sought, looked: Looked, gone: tuple[int, ...]) -> Evidence:
+    if not looked.complete:
+        return Evidence(Finding.UNCLEAR, detail="there is more in the target than was read")
+    if len(gone) == len(sought.message_ids) and not sought.numbered:
+        return Evidence(Finding.UNCLEAR, gone=gone, detail="the messages are gone from the source")
+    return Evidence(Finding.NONE, gone=gone)
+
+
+def _keys(sought: Sought, traces: Mapping[int, MessageTrace]) -> dict[int, Key]:
     """By source id, what its message looks like in the target."""
     keys: dict[int, Key] = {}
-    numbered = _numbered(sought, looked.target)
-    traces = {trace.message_id: trace for trace in looked.source}
     for one in sought.message_ids:
         trace = traces.get(one)
-        if numbered and trace is not None and trace.forward_message_id:
+        if not sought.copied and trace is not None and trace.forward_message_id:
             keys[one] = ("from", trace.forward_chat_id, trace.forward_message_id)
-        elif numbered and (trace is None or not trace.forward_chat_id):
+        elif not sought.copied and sought.numbered and (trace is None or not trace.forward_chat_id):
             keys[one] = ("from", sought.source_id, one)
         elif trace is not None:
             keys[one] = _content(sought, trace)
     return keys
 
 
-def _numbered(sought: Sought, target: Sequence[MessageTrace]) -> bool:
-    """Whether forward headers in this target name the source's ids. Telegram leaves them out for people's
-    messages in groups; then content decides as with copies."""
-    if sought.copied:
-        return False
-    wanted = set(sought.message_ids)
-    return not any(
-        trace.forward_chat_id and not trace.forward_message_id and _may_be(sought, trace) for trace in target
-    ) or any(
-        trace.forward_chat_id == sought.source_id and trace.forward_message_id in wanted for trace in target
-    )
-
-
 def _key_of(sought: Sought, trace: MessageTrace, wanted: set[Key]) -> Key | None:
-    header: Key = ("from", trace.forward_chat_id, trace.forward_message_id)
-    if header in wanted:
-        return header
+    if trace.forward_message_id and not sought.copied:
+        header: Key = ("from", trace.forward_chat_id, trace.forward_message_id)
+        return header if header in wanted else None
     if sought.copied and trace.forward_chat_id:
-        return None
-    if not sought.copied and not trace.forward_chat_id:
         return None
     content = _content(sought, trace)
     return content if content in wanted else None
@@ -124,9 +118,8 @@ def _may_be(sought: Sought, trace: MessageTrace) -> bool:
     )
 
 
-def _same_albums(sought: Sought, source: Sequence[MessageTrace], found: Sequence[MessageTrace]) -> bool:
-    traces = {trace.message_id: trace for trace in source}
-    known = [traces[one] for one in sought.message_ids if one in traces]
+def _same_albums(source: Sequence[MessageTrace | None], found: Sequence[MessageTrace]) -> bool:
+    known = [trace for trace in source if trace is not None]
     return len(known) < len(found) or _shape(known) == _shape(found)
 
 

@@ -1,0 +1,78 @@
+"""What goes wrong in a history, drawn from its seed."""
+
+from __future__ import annotations
+
+import random
+from typing import TYPE_CHECKING
+
+from services.scheduler.domain.transfers import events as e
+from services.scheduler.domain.transfers.records import Wish
+
+if TYPE_CHECKING:
+    from tests.simulation.transfers.play import Play
+
+TRANSFER = "tr_sim"
+
+
+def draw(play: Play, rng: random.Random) -> None:
+    """Puts faults into the calendar."""
+    for _ in range(rng.randint(0, 12)):
+        at = rng.choice([rng.uniform(2, 30), rng.uniform(2, 300), rng.uniform(2, 2000)])
+        kind = rng.choice(_KINDS)
+        play.world.after(at, kind, play, rng)
+    if rng.random() < 0.15:
+        play.world.after(rng.uniform(2, 20), _verdict, play, rng)
+    if play.clock_jumps:
+        for _ in range(3):
+            play.world.after(rng.uniform(1, 200), _jump, play, rng)
+
+
+def _worker(play: Play, rng: random.Random) -> None:
+    play.kill_worker(rng.choice(list(play.workers.values())))
+
+
+def _freeze(play: Play, rng: random.Random) -> None:
+    play.freeze_worker(rng.choice(list(play.workers.values())), rng.choice([1.0, 4.0, 15.0, 90.0]))
+
+
+def _cut(play: Play, rng: random.Random) -> None:
+    play.cut(rng.choice(list(play.workers.values())))
+
+
+def _leader(play: Play, _rng: random.Random) -> None:
+    if not play.clock_jumps:
+        play.kill_leader()
+
+
+def _disable(play: Play, rng: random.Random) -> None:
+    account_id = rng.choice(play.accounts)
+    if account_id not in play.gone:
+        play.stop_account(account_id)
+        play.world.after(rng.choice([3.0, 100.0, 1500.0]), play.enable_account, account_id)
+
+
+def _delete(play: Play, rng: random.Random) -> None:
+    """People delete messages of the source."""
+    for one in rng.sample(sorted(play.telegram.source), min(3, len(play.telegram.source))):
+        if not play.telegram.source[one].grouped_id:
+            del play.telegram.source[one]
+
+
+def _wish(play: Play, rng: random.Random) -> None:
+    if play.leader is not None:
+        play.world.note("somebody pauses it")
+        play.leader.tell(e.Wished(TRANSFER, Wish.PAUSE))
+        if rng.random() < 0.5:
+            play.leader.tell(e.Wished(TRANSFER, Wish.RUN))
+
+
+def _verdict(play: Play, rng: random.Random) -> None:
+    play.telegram.limits[rng.choice(play.accounts)].verdict = True
+
+
+def _jump(play: Play, rng: random.Random) -> None:
+    play.wall_shift += rng.choice([-3600.0, 3600.0])
+    play.world.note("the wall clock jumps", play.wall_shift)
+
+
+_KINDS = (_worker, _worker, _freeze, _freeze, _cut, _cut, _leader, _leader, _leader, _disable, _delete, _wish)
