@@ -68,7 +68,17 @@ def _restore(settings: Settings, scribe: Scribe) -> DataCentre:
     kept = load(settings.state_file) if settings.state_file else None
     if kept is None:
         return DataCentre(State(SystemClock(), wanted), make_key(), scribe)
-    state = State(SystemClock(), wanted, kept.secret, kept.world, kept.keys, kept.faults)
+    state = State(
+        SystemClock(),
+        wanted,
+        secret=kept.secret,
+        world=kept.world,
+        keys=kept.keys,
+        faults=kept.faults,
+        floods=kept.floods,
+        waits=kept.waits,
+        costs=kept.costs,
+    )
     return DataCentre(state, load_key(kept.rsa_private_pem), scribe)
 
 

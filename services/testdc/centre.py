@@ -133,7 +133,16 @@ class DataCentre:
     def snapshot(self) -> Snapshot:
         """What a restart must not lose."""
         state = self.state
-        return Snapshot(state.world, state.keys, state.faults, state.secret, self.rsa_key.private_pem)
+        return Snapshot(
+            world=state.world,
+            keys=state.keys,
+            faults=state.faults,
+            floods=state.floods,
+            waits=state.waits,
+            costs=state.costs,
+            secret=state.secret,
+            rsa_private_pem=self.rsa_key.private_pem,
+        )
 
     def apply_link_faults(self) -> None:
         """Let faults that were just set or lifted work on the links that are open now."""

@@ -71,7 +71,7 @@ def message_out(message: Message) -> pb.Message:
         text=message.text,
         random_id=message.random_id,
         reply_to=message.reply_to,
-        media=_enum_out(pb.MediaKind, media.kind) if media else pb.MEDIA_KIND_UNSPECIFIED,
+        media=enum_out(pb.MediaKind, media.kind) if media else pb.MEDIA_KIND_UNSPECIFIED,
         media_id=media.media_id if media else 0,
         grouped_id=message.grouped_id,
         forward_from=str(origin.peer) if origin else "",
@@ -86,12 +86,12 @@ def message_out(message: Message) -> pb.Message:
 
 def media_in(kind: int) -> MediaKind | None:
     """A kind of media; raises InvalidArgument for one that does not exist."""
-    return _enum_in(MediaKind, pb.MediaKind, kind, "media") if kind else None
+    return enum_in(MediaKind, pb.MediaKind, kind, "media") if kind else None
 
 
 def role_in(role: int) -> Role:
     """What somebody is; raises InvalidArgument for nothing."""
-    return _enum_in(Role, pb.Role, role, "role")
+    return enum_in(Role, pb.Role, role, "role")
 
 
 _SHARES = ("albums", "media", "service", "deleted", "captions", "forwarded")
@@ -102,7 +102,7 @@ def history_in(history: pb.History) -> History:
     shares = {name: getattr(history, name) for name in _SHARES}
     if any(not 0 <= share <= 1 for share in shares.values()):
         raise InvalidArgument("A share lies between 0 and 1.", field="history")
-    kinds = tuple(_enum_in(MediaKind, pb.MediaKind, kind, "history") for kind in history.kinds)
+    kinds = tuple(enum_in(MediaKind, pb.MediaKind, kind, "history") for kind in history.kinds)
     recipe = Recipe(seed=history.seed, kinds=kinds or tuple(MediaKind), text_size=history.text_size, **shares)
     return History(
         count=history.count,
@@ -116,11 +116,11 @@ def history_in(history: pb.History) -> History:
 
 def fault_in(fault: pb.Fault) -> faults.Fault:
     """A fault to be set; raises InvalidArgument for an unknown kind or a negative figure."""
-    for name in ("seconds", "count"):
+    for name in ("seconds", "count", "skip", "share"):
         if getattr(fault, name) < 0:
             raise InvalidArgument(f"{name} is negative.", field=name)
     return faults.Fault(
-        kind=_enum_in(faults.FaultKind, pb.FaultKind, fault.kind, "kind"),
+        kind=enum_in(faults.FaultKind, pb.FaultKind, fault.kind, "kind"),
         user_id=fault.user_id,
         auth_key_id=fault.auth_key_id,
         connection_id=fault.connection_id,
@@ -130,6 +130,9 @@ def fault_in(fault: pb.Fault) -> faults.Fault:
         seconds=fault.seconds,
         delay=fault.delay.ToTimedelta().total_seconds(),
         remaining=fault.count,
+        skip=fault.skip,
+        share=fault.share or 1.0,
+        seed=fault.seed,
     )
 
 
@@ -137,7 +140,7 @@ def fault_out(fault: faults.Fault) -> pb.Fault:
     """A fault in force."""
     message = pb.Fault(
         fault_id=fault.fault_id,
-        kind=_enum_out(pb.FaultKind, fault.kind),
+        kind=enum_out(pb.FaultKind, fault.kind),
         user_id=fault.user_id,
         auth_key_id=fault.auth_key_id,
         connection_id=fault.connection_id,
@@ -146,6 +149,9 @@ def fault_out(fault: faults.Fault) -> pb.Fault:
         error=fault.error,
         seconds=fault.seconds,
         count=fault.remaining,
+        skip=fault.skip,
+        share=fault.share,
+        seed=fault.seed,
     )
     message.delay.FromNanoseconds(round(fault.delay * 1e9))
     return message
@@ -190,7 +196,7 @@ def record_out(record: journal.Record) -> pb.Record:
     return pb.Record(
         record_time=timestamp(record.wall_time),
         monotonic_seconds=record.time,
-        kind=_enum_out(pb.RecordKind, record.kind),
+        kind=enum_out(pb.RecordKind, record.kind),
         outcome=_outcome_out(record.outcome),
         **{name: getattr(record, name) for name in _SAME_NAMES},
     )
@@ -199,7 +205,7 @@ def record_out(record: journal.Record) -> pb.Record:
 def violation_out(violation: judge.Violation) -> pb.Violation:
     """One thing that must not happen."""
     return pb.Violation(
-        kind=_enum_out(pb.ViolationKind, violation.kind),
+        kind=enum_out(pb.ViolationKind, violation.kind),
         sentence=violation.sentence,
         seqs=violation.seqs,
         auth_key_id=violation.auth_key_id,
@@ -217,15 +223,16 @@ def timestamp(seconds: float) -> Timestamp:
 def _outcome_out(outcome: journal.Outcome) -> Any:
     if outcome is journal.Outcome.NONE:
         return pb.OUTCOME_UNSPECIFIED
-    return _enum_out(pb.Outcome, outcome)
+    return enum_out(pb.Outcome, outcome)
 
 
-def _enum_out(wire: Any, member: Enum) -> Any:
+def enum_out(wire: Any, member: Enum) -> Any:
     """Domain enums carry the names of the wire enums without their prefix."""
     return wire.Value(f"{_prefix(wire)}_{member.name}")
 
 
-def _enum_in(domain: type[E], wire: Any, value: int, field: str) -> E:
+def enum_in(domain: type[E], wire: Any, value: int, field: str) -> E:
+    """The domain's member for a wire value; raises InvalidArgument for one that does not exist."""
     names = {number: name for name, number in wire.items()}
     name = names.get(value, "").removeprefix(_prefix(wire) + "_")
     if name not in domain.__members__:

@@ -96,7 +96,9 @@ class CallDesk:
         elif plan.drop_before:
             self._record(request, Outcome.NO_ANSWER)
             dialogue.link.close("dropped before a call, as told")
-        elif (plan := self._with_cost(request, plan)).delay:
+        elif flood := self._state.floods.ask(*self._counted(request)):
+            self._refuse(request, flood[1], flood[0])
+        elif (plan := self._with_cost(request, plan)).delay or plan.drop_now:
             self._postpone(request, plan)
         else:
             self._carry_out(request, plan)
@@ -149,6 +151,8 @@ class CallDesk:
     def _postpone(self, request: _Request, plan: Plan) -> None:
         seq = self._record(request, Outcome.PENDING)
         action = partial(self._carry_out, request, plan, seq)
+        if plan.drop_now:
+            request.dialogue.link.close("dropped with a call still to be carried out, as told")
         if not plan.late:
             request.dialogue.link.later(plan.delay, action)
             return
@@ -172,6 +176,7 @@ class CallDesk:
             return
         if not reads_only(request.method):
             self._state.touch()
+        self._state.floods.charge(*self._counted(request))
         silent = plan.mute or plan.drop_after
         made = notes.made(forwarded, request.asked) if forwarded else ()
         self._record(
@@ -204,6 +209,11 @@ class CallDesk:
         except Exception as e:  # a bug of ours must look to clients like Telegram's own, and be seen here
             log.exception("%s failed", request.method)
             raise TelegramError(500, "RPC_CALL_FAIL") from e
+
+    def _counted(self, request: _Request) -> tuple[int, str, int, float]:
+        """What flood policies count of a call."""
+        now = self._state.clock.monotonic()
+        return request.dialogue.key.user_id, request.method, request.asked.messages, now
 
     def _arrived(self, request: _Request) -> _Request:
         """The request with what the journal wants to know of it."""

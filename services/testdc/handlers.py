@@ -20,6 +20,7 @@ from services.testdc.domain.journal import Record, RecordKind
 from services.testdc.domain.keys import DUPLICATED, AuthKey
 from services.testdc.domain.peers import User
 from services.testdc.handlers_chats import ChatHandlers
+from services.testdc.handlers_rules import RuleHandlers
 
 DEATHS = {
     "AUTH_KEY_DUPLICATED": DUPLICATED,
@@ -75,7 +76,7 @@ class Account:
     """The error that its key answers with, if it is dead."""
 
 
-class Control(ChatHandlers):
+class Control(ChatHandlers, RuleHandlers):
     """The control API over one data centre."""
 
     def create_account(self, wanted: NewAccount) -> Account:

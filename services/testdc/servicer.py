@@ -12,6 +12,7 @@ from services.testdc import conversions as convert
 from services.testdc.chat_servicer import ChatServicer
 from services.testdc.domain import judge
 from services.testdc.handlers import Control, NewAccount
+from services.testdc.rule_servicer import RuleServicer
 from services.testdc.scribe import Scribe
 from tgfleet.testdc.v1 import control_pb2 as pb
 from tgfleet.testdc.v1 import control_pb2_grpc as rpc
@@ -20,7 +21,7 @@ _JOURNAL_PAGE = 10_000
 _WATCH_BATCH = 1_000
 
 
-class ControlServicer(ChatServicer, rpc.ControlServiceServicer):
+class ControlServicer(ChatServicer, RuleServicer, rpc.ControlServiceServicer):
     """Serves tgfleet.testdc.v1.ControlService."""
 
     def __init__(self, control: Control, scribe: Scribe) -> None:

@@ -10,6 +10,7 @@ from services.runtime.clock import Clock
 from services.testdc.api.registry import Endpoint
 from services.testdc.domain.costs import CostBook
 from services.testdc.domain.faults import FaultBook, FaultKind, Subject
+from services.testdc.domain.floods import FloodBook
 from services.testdc.domain.keys import AuthKey, KeyRing
 from services.testdc.domain.waits import WaitBook
 from services.testdc.domain.world import World
@@ -28,6 +29,7 @@ class State:
     world: World = field(default_factory=World)
     keys: KeyRing = field(default_factory=KeyRing)
     faults: FaultBook = field(default_factory=FaultBook)
+    floods: FloodBook = field(default_factory=FloodBook)
     waits: WaitBook = field(default_factory=WaitBook)
     costs: CostBook = field(default_factory=CostBook)
     links: dict[int, Link] = field(default_factory=dict)

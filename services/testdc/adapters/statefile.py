@@ -15,8 +15,11 @@ from pathlib import Path
 from time import perf_counter
 
 from services.runtime.errors import SettingsError
+from services.testdc.domain.costs import CostBook
 from services.testdc.domain.faults import FaultBook
+from services.testdc.domain.floods import FloodBook
 from services.testdc.domain.keys import KeyRing
+from services.testdc.domain.waits import WaitBook
 from services.testdc.domain.world import World
 
 _INTERVAL = 0.2
@@ -32,6 +35,9 @@ class Snapshot:
     world: World
     keys: KeyRing
     faults: FaultBook
+    floods: FloodBook
+    waits: WaitBook
+    costs: CostBook
     secret: bytes
     rsa_private_pem: bytes
 

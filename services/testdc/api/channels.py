@@ -67,19 +67,21 @@ def _participant(call: Call, channel: Channel, peer: Peer) -> Any:
     user_id = peer.peer_id
     if user_id == channel.creator_id:
         return raw.types.ChannelParticipantCreator(user_id=user_id, admin_rights=admin_rights())
+    is_self = user_id == call.me.user_id or None
     if user_id in channel.admins:
         return raw.types.ChannelParticipantAdmin(
             user_id=user_id,
             promoted_by=channel.creator_id,
             date=channel.date,
             admin_rights=admin_rights(),
-            is_self=user_id == call.me.user_id or None,
+            is_self=is_self,
+            inviter_id=channel.creator_id if is_self else None,
         )
     if user_id in channel.muted:
         return raw.types.ChannelParticipantBanned(
             peer=raw_peer(peer), kicked_by=channel.creator_id, date=channel.date, banned_rights=muted_rights()
         )
-    if user_id == call.me.user_id:
+    if is_self:
         return raw.types.ChannelParticipantSelf(
             user_id=user_id, inviter_id=channel.creator_id, date=channel.date
         )

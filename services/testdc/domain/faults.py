@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import Enum
 from math import ceil
+from random import Random
 
 from services.testdc.domain.errors import TelegramError, flood_wait
 
@@ -44,10 +45,13 @@ class FaultKind(Enum):
     """The link is closed instead of carrying out a call."""
     DROP_AFTER = "drop_after"
     """The link is closed after carrying out a call, without an answer."""
+    DROP_LATE = "drop_late"
+    """The link is closed at once, and the call carried out `delay` seconds later."""
     WRONG_CLOCK = "wrong_clock"
     """The server's clock, as its message ids show it, is `delay` seconds ahead (negative: behind)."""
 
 
+_DELAYED = {FaultKind.SLOW, FaultKind.LATE_EFFECT, FaultKind.DROP_LATE}
 _LINK_KINDS = {FaultKind.SILENT, FaultKind.HALF_OPEN, FaultKind.KEY_UNKNOWN, FaultKind.WRONG_CLOCK}
 
 _OPEN_METHODS = ("help.", "auth.", "langpack.")
@@ -78,6 +82,14 @@ class Fault:
     delay: float = 0.0
     remaining: int = 0
     """How many more calls it hits; 0: no end."""
+    skip: int = 0
+    """So many matching calls pass before it hits."""
+    share: float = 1.0
+    """Chance that it hits a matching call."""
+    seed: int = 0
+    """Decides which calls those are."""
+    asked: int = 0
+    """Matching calls that were weighed so far."""
     spent: bool = False
     until: float = 0.0
     """End of a flood wait that has begun, on the caller's clock."""
@@ -103,6 +115,8 @@ class Plan:
     late: bool = False
     """With a delay: carry out even without a link."""
     mute: bool = False
+    drop_now: bool = False
+    """With a delay: close the link at once."""
     drop_before: bool = False
     drop_after: bool = False
 
@@ -149,6 +163,8 @@ class FaultBook:
                 continue
             if not _matches(fault, names):
                 continue
+            if not _hits(fault):
+                continue
             plan = _plan(fault, now)
             if plan is None:
                 continue
@@ -160,6 +176,14 @@ class FaultBook:
         if fault.remaining:
             fault.remaining -= 1
             fault.spent = fault.remaining == 0
+
+
+def _hits(fault: Fault) -> bool:
+    """Whether a matching call is one of those that are hit."""
+    fault.asked += 1
+    if fault.asked <= fault.skip:
+        return False
+    return fault.share >= 1 or Random(f"{fault.seed} {fault.asked}").random() < fault.share  # noqa: S311
 
 
 def _applies(fault: Fault, subject: Subject) -> bool:
@@ -212,8 +236,9 @@ def _plan(fault: Fault, now: float) -> Plan | None:
 
 def _trouble(fault: Fault) -> Plan:
     return Plan(
-        delay=fault.delay if fault.kind in {FaultKind.SLOW, FaultKind.LATE_EFFECT} else 0.0,
-        late=fault.kind is FaultKind.LATE_EFFECT,
+        delay=fault.delay if fault.kind in _DELAYED else 0.0,
+        late=fault.kind in {FaultKind.LATE_EFFECT, FaultKind.DROP_LATE},
+        drop_now=fault.kind is FaultKind.DROP_LATE,
         mute=fault.kind is FaultKind.LOST_ANSWER,
         drop_before=fault.kind is FaultKind.DROP_BEFORE,
         drop_after=fault.kind is FaultKind.DROP_AFTER,
