@@ -10,7 +10,6 @@ from services.runtime.errors import FailedPrecondition, NotFound
 from services.scheduler.domain import events as fleet_events
 from services.scheduler.domain.transfers import events as e
 from services.scheduler.domain.transfers.choosing.words import Explained
-from services.scheduler.domain.transfers.core import Transfer
 from services.scheduler.domain.transfers.records import (
     ENDED,
     BatchState,
@@ -21,6 +20,7 @@ from services.scheduler.domain.transfers.records import (
     TransferState,
     Wish,
 )
+from services.scheduler.domain.transfers.state import Transfer
 from services.scheduler.leader import Leader
 from services.scheduler.signals import wait_until
 from services.scheduler.transfer_driver import transfer_signal

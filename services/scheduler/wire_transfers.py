@@ -4,7 +4,6 @@ can be seen without looking anywhere is told by `planning.check`."""
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from services.scheduler.domain.transfers.choosing.words import Explained, Obstacle, Predicted
-from services.scheduler.domain.transfers.core import Transfer
 from services.scheduler.domain.transfers.records import (
     BatchRecord,
     BatchState,
@@ -17,6 +16,7 @@ from services.scheduler.domain.transfers.records import (
     TransferSpec,
     TransferState,
 )
+from services.scheduler.domain.transfers.state import Transfer
 from services.scheduler.wire import timestamp, wall_time
 from services.scheduler.wire_transfer_orders import media_kinds
 from tgfleet.gateway.v1 import transfer_pb2 as pb
