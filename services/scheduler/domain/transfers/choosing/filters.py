@@ -32,8 +32,10 @@ def running_or_startable(seat: Seat, question: Question) -> Obstacle | None:
 
 
 def not_waiting(seat: Seat, question: Question) -> Obstacle | None:
-    """Telegram did not tell it to wait with this method, or in this chat."""
-    wait = seat.waits.blocking(question.method, question.chat_id, question.now)
+    """Telegram did not tell it to wait with one of the methods, or in this chat."""
+    waits = [seat.waits.blocking(question.method, question.chat_id, question.now)]
+    waits += [seat.waits.blocking(method, 0, question.now) for method in question.also]
+    wait = max((one for one in waits if one is not None), key=lambda one: one.deadline, default=None)
     if wait is None:
         return None
     seconds = wait.deadline - question.now
@@ -82,7 +84,7 @@ def can_do_it(seat: Seat, question: Question) -> Obstacle | None:
 def not_resting(seat: Seat, question: Question) -> Obstacle | None:
     """The prediction has messages left for it."""
     budget = seat.budgets.get(question.method)
-    if budget is None or budget.allowance(question.now) >= question.count:
+    if budget is None or budget.allows(question.count, question.now):
         return None
     wake = budget.rested_at(question.count, question.now)
     detail = f"It rests so as not to be told to wait. {budget.sentence(question.now)}"

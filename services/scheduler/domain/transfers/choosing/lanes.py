@@ -20,7 +20,7 @@ _MOST_LANES = 128
 _JUMP = 1.0
 """Seconds that the time of day may drift from the monotonic clock until everything is judged anew."""
 
-_Key = tuple[str, str, int, bool, frozenset[str]]
+_Key = tuple[str, str, int, bool, tuple[str, ...], frozenset[str]]
 Seats = Mapping[str, Seat]
 
 
@@ -73,7 +73,7 @@ class Lanes:
         if abs(offset - self._offset) > _JUMP:  # what days and hours were turned into is wrong
             self._lanes.clear()
             self._offset = offset
-        key = (ask.transfer_id, ask.method, ask.chat_id, ask.only_running, ask.account_ids)
+        key = (ask.transfer_id, ask.method, ask.chat_id, ask.only_running, ask.also, ask.account_ids)
         lane = self._lanes.get(key)
         if lane is None:
             lane = self._lanes[key] = Ready(ask.account_ids)

@@ -4,6 +4,7 @@ nothing of how a budget is predicted. With prediction off there are none, and no
 
 from collections.abc import Iterable
 
+from services.scheduler.domain.transfers.choosing import memory
 from services.scheduler.domain.transfers.choosing.budget import Budget
 from services.scheduler.domain.transfers.records import ModelRecord
 
@@ -17,7 +18,7 @@ class Models:
         self._changed: set[tuple[str, str]] = set()
         self._offset = wall - now
         for record in records if enabled else ():
-            budget = Budget.load(record.state, now, wall)
+            budget = memory.load(record.state, self._offset, now)
             if budget is not None:
                 self.of(record.account_id)[record.method] = budget
 
@@ -41,7 +42,7 @@ class Models:
         """Those that learned something since last asked."""
         changed, self._changed = self._changed, set()
         return [
-            ModelRecord(account_id, method, self._budgets[account_id][method].dump(self._offset))
+            ModelRecord(account_id, method, memory.dump(self._budgets[account_id][method], self._offset))
             for account_id, method in sorted(changed)
         ]
 

@@ -177,6 +177,7 @@ class Pool:
             now,
             wall,
             self._ledger,
+            ask.also,
         )
 
 

@@ -25,7 +25,7 @@ class Seat:
 @dataclass(frozen=True, slots=True)
 class Question:
     """What the filters go by: whose messages, with which method into which chat, how many at least, and by
-    whom it is asked (`holder`, who is not stopped by holding the account already)."""
+    whom it is asked (`holder`, who is not stopped by holding the account already). `also` as in Ask."""
 
     transfer_id: str
     method: str
@@ -36,6 +36,7 @@ class Question:
     now: float
     wall: float
     ledger: Ledger
+    also: tuple[str, ...] = ()
 
     def wake(self, until: float) -> float:
         """A time of day on the monotonic clock."""

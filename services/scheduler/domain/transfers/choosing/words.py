@@ -33,7 +33,8 @@ class PoolAccount:
 class Ask:
     """Who may send now? `account_ids`: the transfer's accounts; pass the same frozenset again and again, the
     pool keeps an order for large ones. `prefer`: the account that the shard used last, taken if it may at
-    all; empty for none. `count`: the fewest messages that can go now (1, or a whole album)."""
+    all; empty for none. `count`: the fewest messages that can go now (1, or a whole album). `also`: methods
+    that must not wait either, as for reading."""
 
     transfer_id: str
     method: str
@@ -42,6 +43,7 @@ class Ask:
     prefer: str = ""
     count: int = 1
     only_running: bool = False
+    also: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
