@@ -73,8 +73,8 @@ class TestDataCentre:
         self._directory = tempfile.TemporaryDirectory(prefix="testdc-")
         self.rsa_key_path = Path(self._directory.name) / "rsa_key.pem"
         self.rsa_key_path.write_bytes(_key().public_pem)
-        self._scribe = Scribe(Journal(_JOURNAL_LIMIT), self._clock)
-        self.centre = DataCentre(State(self._clock, self._wanted), _key(), self._scribe)
+        self.scribe = Scribe(Journal(_JOURNAL_LIMIT), self._clock)
+        self.centre = DataCentre(State(self._clock, self._wanted), _key(), self.scribe)
         self.control = Control(self.centre)
         self.endpoint = await self.centre.start()
         return self
@@ -111,7 +111,7 @@ class TestDataCentre:
     ) -> Record:
         """The first wanted record above number `after`; raises TimeoutError after `within` seconds."""
         async with asyncio.timeout(within):
-            async for batch in self._scribe.watch(after):
+            async for batch in self.scribe.watch(after):
                 for record in batch:
                     if wanted(record):
                         return record

@@ -98,6 +98,11 @@ class ChatHandlers(HandlersBase):
             self.generate(peer, history)
         return peer
 
+    def chats(self) -> list[Peer]:
+        """Every basic group and channel."""
+        world = self._centre.state.world
+        return [room.peer for room in (*world.groups.values(), *world.channels.values())]
+
     def generate(self, chat: Peer, history: History) -> tuple[int, int]:
         """Fill a chat; returns the first and last number. Raises NotFound, InvalidArgument."""
         if history.count <= 0:
