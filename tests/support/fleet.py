@@ -36,6 +36,7 @@ from tgfleet.gateway.v1 import (
     fleet_pb2_grpc,
     result_pb2,
     token_pb2_grpc,
+    transfer_pb2_grpc,
 )
 from tgfleet.testdc.v1 import control_pb2_grpc
 
@@ -456,12 +457,13 @@ class _Authorized:
 
 
 class Client:
-    """The three public services, as a third party would use them."""
+    """The public services, as a third party would use them."""
 
     def __init__(self, channel: grpc.aio.Channel, token: str) -> None:
         self.fleet = _Authorized(fleet_pb2_grpc.FleetServiceStub(channel), token)
         self.accounts = _Authorized(account_pb2_grpc.AccountServiceStub(channel), token)
         self.tokens = _Authorized(token_pb2_grpc.TokenServiceStub(channel), token)
+        self.transfers = _Authorized(transfer_pb2_grpc.TransferServiceStub(channel), token)
 
     async def import_sessions(
         self, sessions: Mapping[str, str], **common: Any
