@@ -32,6 +32,8 @@ _UNPACKING = 32
 task and a copy for each packet: a burst of updates for many clients cost 5 MiB a client that way."""
 _CLOCK_CODES = {16, 17}
 """Message id too low, too high: the client's clock is wrong."""
+_PACKETS_REFUSED = 3
+"""Packets of one call that the server may refuse unread."""
 _TRANSPORT_CAUSES = {404: LinkCause.TRANSPORT_404, 429: LinkCause.TRANSPORT_429}
 
 
@@ -123,26 +125,43 @@ class WatchedSession(Session):  # type: ignore[misc]  # the library has no types
         await self._set_state(SessionState.STOPPED)
 
     async def send(self, data: Any, wait_response: bool = True, timeout: float = Session.WAIT_TIMEOUT) -> Any:  # noqa: FBT001, FBT002, ASYNC109 - the library's signature
-        """As the library's, noting when answers come and what went wrong first. A call that the server
-        refused for our wrong clock was not carried out
-        (core.telegram.org/mtproto/service_messages_about_messages): the answer has set the clock, so once the
-        counter of message ids follows, it is sent again."""
-        answer = await self._send_noting(data, wait_response, timeout)
-        if isinstance(answer, raw.types.BadMsgNotification) and answer.error_code in _CLOCK_CODES:
-            self.msg_factory._last_msg_id = 0  # noqa: SLF001 - the library never lets it go back by itself
+        """As the library's, noting when answers come and what went wrong first. What the server did not take
+        in, because of an old salt or our wrong clock, is sent again
+        (core.telegram.org/mtproto/service_messages_about_messages)."""
+        for _ in range(_PACKETS_REFUSED):
             answer = await self._send_noting(data, wait_response, timeout)
+            if not self._put_right(answer):
+                break
+        if isinstance(answer, raw.types.RpcError):
+            self._answered_at = self._clock.monotonic()
+            self._raise(answer, data)
         return answer
+
+    def _put_right(self, answer: Any) -> bool:
+        """Whether the server refused a packet unread for something that its answer corrects."""
+        if isinstance(answer, raw.types.BadServerSalt):
+            self.salt = answer.new_server_salt
+            return True
+        if isinstance(answer, raw.types.BadMsgNotification) and answer.error_code in _CLOCK_CODES:
+            # The clock was set when the answer came in; the library never lets the counter go back by itself.
+            self.msg_factory._last_msg_id = 0  # noqa: SLF001
+            return True
+        return False
+
+    def _raise(self, answer: Any, query: Any) -> None:
+        wrapped = raw.functions.InvokeWithoutUpdates | raw.functions.InvokeWithTakeout
+        try:
+            RPCError.raise_it(answer, type(query.query if isinstance(query, wrapped) else query))
+        except RPCError as error:
+            self._first_error = self._first_error or error
+            raise
 
     async def _send_noting(self, data: Any, wait_response: bool, timeout: float) -> Any:  # noqa: FBT001, ASYNC109
         if self._lost.done():
             raise ConnectionResetError("the link has ended")
         self.in_flight += wait_response
         try:
-            answer = await super().send(data, wait_response, timeout)
-        except RPCError as error:
-            self._answered_at = self._clock.monotonic()
-            self._first_error = self._first_error or error
-            raise
+            answer = await self._sent(data, wait_response, timeout)
         except OSError as error:
             self._first_error = self._first_error or error
             raise
@@ -152,33 +171,48 @@ class WatchedSession(Session):  # type: ignore[misc]  # the library has no types
             self._answered_at = self._clock.monotonic()
         return answer
 
+    async def _sent(self, data: Any, wait_response: bool, timeout: float) -> Any:  # noqa: FBT001, ASYNC109
+        """One packet and its answer. Not the library's way: that waits with `wait_for`, which before Python
+        3.12 loses a cancellation that comes with the answer, and makes a task for each call."""
+        msg_id, packet = await self._packed(data)
+        if not wait_response:
+            await self.connection.send(packet)
+            return None
+        waiting = self.results[msg_id] = Result()
+        try:
+            await self.connection.send(packet)
+            async with asyncio.timeout(timeout):
+                await waiting.event.wait()
+        finally:
+            self.results.pop(msg_id, None)
+        if waiting.value is None:
+            raise TimeoutError("the link ended before the answer")
+        return waiting.value
+
+    async def _packed(self, data: Any) -> tuple[int, bytes]:
+        """A packet and its id. What a worker sends is small: a thread would cost more than the packing."""
+        message = await self.msg_factory.create(data)
+        packet = mtproto.pack(message, self.salt, self.session_id, self.auth_key, self.auth_key_id)
+        return message.msg_id, packet
+
     async def transmit(self, query: Any, limit: float, attempt: Attempt) -> Any:
-        """Sends a call at most once, whatever happens: nothing of it is repeated, as the library does after a
-        bad salt and on a new link. Raises RPCError for Telegram's errors and NotApplied when Telegram said
-        that it took nothing in. Whenever it ends in another way the connection is gone, so that nothing of
-        the call leaves this machine any more (DESIGN section 6, 2 and 3); then `attempt.transmitted` says
+        """Sends a call at most once, whatever happens: nothing of it is repeated, as `send` does after a bad
+        salt and the library on a new link. Raises RPCError for Telegram's errors and NotApplied when Telegram
+        said that it took nothing in. Whenever it ends in another way the connection is gone, so that nothing
+        of the call leaves this machine any more (DESIGN section 6, 2 and 3); then `attempt.transmitted` says
         whether it may have taken effect. Raises LinkDown or Fenced."""
         if self._lost.done():
             raise LinkDown(self._lost.result().cause)
-        message = await self.msg_factory.create(query)
-        packet = await asyncio.get_running_loop().run_in_executor(
-            self.connection.protocol.crypto_executor,
-            mtproto.pack,
-            message,
-            self.salt,
-            self.session_id,
-            self.auth_key,
-            self.auth_key_id,
-        )
-        waiting = self.results[message.msg_id] = Result()
+        msg_id, packet = await self._packed(query)
+        waiting = self.results[msg_id] = Result()
         self.in_flight += 1
         try:
             answer = await self._transmitted(packet, waiting, limit, attempt)
         finally:
             self.in_flight -= 1
-            self.results.pop(message.msg_id, None)
+            self.results.pop(msg_id, None)
         if isinstance(answer, raw.types.RpcError):
-            RPCError.raise_it(answer, type(query))
+            self._raise(answer, query)
         return answer
 
     async def _transmitted(self, packet: bytes, waiting: Result, limit: float, attempt: Attempt) -> Any:
@@ -209,16 +243,14 @@ class WatchedSession(Session):  # type: ignore[misc]  # the library has no types
         if answer is None:
             raise LinkDown(self._lost.result().cause)
         self._answered_at = self._clock.monotonic()
-        if isinstance(answer, raw.types.BadServerSalt):
-            self.salt = answer.new_server_salt
+        if self._put_right(answer):
             attempt.transmitted = False
-            raise NotApplied(NotDoneCause.BAD_SALT)
-        if isinstance(answer, raw.types.BadMsgNotification):
-            if answer.error_code not in _CLOCK_CODES:
-                raise LinkDown(LinkCause.BAD_MESSAGE, str(answer.error_code))
-            self.msg_factory._last_msg_id = 0  # noqa: SLF001 - as in `send`
-            attempt.transmitted = False
+            if isinstance(answer, raw.types.BadServerSalt):
+                raise NotApplied(NotDoneCause.BAD_SALT)
+            self.cut()  # a new link learns the time for certain, this one only from a first packet
             raise NotApplied(NotDoneCause.WRONG_CLOCK)
+        if isinstance(answer, raw.types.BadMsgNotification):
+            raise LinkDown(LinkCause.BAD_MESSAGE, str(answer.error_code))
         return answer
 
     def cut(self) -> None:

@@ -123,10 +123,13 @@ class NotDoneCause(StrEnum):
     EXPIRED = "EXPIRED"
     """Its limit had passed before it was its turn."""
     TIMEOUT = "TIMEOUT"
-    """Of a reading: it was not answered in time."""
+    """Of a reading, or of a call on the way to a transmission: it was not answered in time."""
+    SERVER_ERROR = "SERVER_ERROR"
+    """Telegram's own fault, in a call on the way to the transmission, which was not made."""
     BAD_SALT = "BAD_SALT"
     WRONG_CLOCK = "WRONG_CLOCK"
-    """Telegram refused the packet unread; the client is put right, so it may be tried at once."""
+    """Telegram refused the packet unread; the client is put right (after WRONG_CLOCK on a new link), so it
+    may be tried at once."""
     BAD_MATCH = "BAD_MATCH"
     BAD_ORDER = "BAD_ORDER"
 

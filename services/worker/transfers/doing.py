@@ -26,12 +26,16 @@ from services.worker.domain.transfer_orders import (
     SendBatch,
     Work,
 )
+from services.worker.domain.verdict import clamp_wait
 from services.worker.ports import Transfers
 
 _log = get_logger("worker.transfers")
 
 _TIMEOUT = "TIMEOUT"
 _INTERNAL = "INTERNAL"
+_FLOOD = 420
+_WORDS_ON_A_CHAT = range(400, 407)
+"""Codes that say something about an account and a chat; others are floods and the server's own faults."""
 _MOST_IDS = 100
 """In one call; Telegram cuts longer lists silently (TELEGRAM.md section 2)."""
 
@@ -57,16 +61,25 @@ class Doer:
         except NotApplied as error:
             return OrderNotDone(error.cause)
         except Refused as error:
-            self._on_refused(error, work.target.chat_id if isinstance(work, SendBatch) else 0)
-            return OrderRefused(error.code, error.name, error.seconds or 0, error.method)
+            return self._refused(error, work, attempt)
         except LinkDown as error:
-            return _cut_off(work, attempt, error.cause)
+            return _cut_off(attempt, error.cause)
         except Fenced:
-            return _cut_off(work, attempt, LinkCause.FENCED)
+            return _cut_off(attempt, LinkCause.FENCED)
         except Exception as error:  # noqa: BLE001 - whatever a parser raises; the order gets its answer
             incident = uuid.uuid4().hex[:12]
             _log.error("a transfer order failed by our own fault", incident=incident, exc_info=error)
             return OrderUnknown(_INTERNAL) if attempt.transmitted else OrderNotDone(_INTERNAL)
+
+    def _refused(self, error: Refused, work: Work, attempt: Attempt) -> Answer:
+        self._on_refused(error, work.target.chat_id if isinstance(work, SendBatch) else 0)
+        if isinstance(work, SendBatch) and not attempt.transmitted and error.code not in _WORDS_ON_A_CHAT:
+            # A call on the way to the transmission: what it was told is no word on the batch.
+            if error.code != _FLOOD:
+                return OrderNotDone(NotDoneCause.SERVER_ERROR)
+            retry = self._clock.wall() + timedelta(seconds=clamp_wait(error.seconds))
+            return OrderNotDone(NotDoneCause.FLOOD_WAIT, retry)
+        return OrderRefused(error.code, error.name, error.seconds or 0, error.method)
 
     async def _do(self, work: Work, limit: float, attempt: Attempt) -> Answer:
         match work:
@@ -85,13 +98,12 @@ def given_up(attempt: Attempt, cause: str) -> Answer:
     return OrderUnknown(cause) if attempt.transmitted else OrderNotDone(cause)
 
 
-def _cut_off(work: Work, attempt: Attempt, cause: LinkCause) -> Answer:
+def _cut_off(attempt: Attempt, cause: LinkCause) -> Answer:
     if attempt.transmitted:
         return OrderUnknown(_TIMEOUT if cause is LinkCause.NO_ANSWER else cause)
     if cause is LinkCause.FENCED:
         return OrderNotDone(NotDoneCause.FENCED)
-    late = cause is LinkCause.NO_ANSWER and not isinstance(work, SendBatch)
-    return OrderNotDone(NotDoneCause.TIMEOUT if late else NotDoneCause.LINK_DOWN)
+    return OrderNotDone(NotDoneCause.TIMEOUT if cause is LinkCause.NO_ANSWER else NotDoneCause.LINK_DOWN)
 
 
 def _well_formed(work: Work) -> bool:

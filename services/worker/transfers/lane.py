@@ -151,6 +151,6 @@ class _Line:
             self._begin()
 
     def _finish(self, order: TransferOrder, answer: Answer) -> None:
-        if isinstance(answer, OrderUnknown):
-            self._up.clear()  # its connection was cut; whoever comes next waits for another one
+        if isinstance(answer, OrderUnknown) or answer == OrderNotDone(NotDoneCause.LINK_DOWN):
+            self._up.clear()  # the link is gone; whoever comes next waits for the supervisor's new one
         self._answer(order.order_id, answer)

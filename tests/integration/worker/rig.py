@@ -28,7 +28,7 @@ from services.testdc.embed import Account
 from tgfleet.gateway.v1 import account_pb2, fleet_pb2, result_pb2
 from tgfleet.registry.v1 import registry_pb2, registry_pb2_grpc
 from tgfleet.scheduler.v1 import scheduler_pb2, scheduler_pb2_grpc
-from tgfleet.worker.v1 import worker_pb2
+from tgfleet.worker.v1 import transfer_pb2, worker_pb2
 
 RUNNING = fleet_pb2.SESSION_STATE_RUNNING
 RECONNECTING = fleet_pb2.SESSION_STATE_RECONNECTING
@@ -175,6 +175,9 @@ class FakeDispatcher(scheduler_pb2_grpc.DispatcherServiceServicer):
         self.events: list[Any] = []
         self.files: list[Any] = []
         self.beats = 0
+        self.answers: list[Any] = []
+        """Answers to transfer orders, as they came."""
+        self._orders = itertools.count(1)
         self.changed = asyncio.Condition()
         self._outgoing: list[asyncio.Queue[Any]] = []
         self._commands = itertools.count(1)
@@ -206,6 +209,7 @@ class FakeDispatcher(scheduler_pb2_grpc.DispatcherServiceServicer):
                 self.events.extend(request.events.events)
                 self.files.extend([request.files] if request.HasField("files") else [])
                 self.beats += request.HasField("heartbeat")
+                self.answers.extend(request.transfer_answers.answers)
                 self.changed.notify_all()
         await outgoing.put(None)
 
@@ -229,6 +233,23 @@ class FakeDispatcher(scheduler_pb2_grpc.DispatcherServiceServicer):
         command_id = f"stop-{next(self._commands)}"
         self.send(stop=worker_pb2.StopSessions(command_id=command_id, account_ids=list(account_ids)))
         return command_id
+
+    def order(
+        self, account_id: str, token: Any, *, limit: float = 10.0, order_id: str = "", **work: Any
+    ) -> str:
+        """Gives one transfer order: `send=...`, `read=...`, `inspect=...` or `look=...`."""
+        order_id = order_id or f"tr/1/{next(self._orders)}/1"
+        order = transfer_pb2.TransferOrder(
+            order_id=order_id, account_id=account_id, token=token, limit=span(limit), **work
+        )
+        self.send(transfer_orders=transfer_pb2.TransferOrders(orders=[order]))
+        return order_id
+
+    async def until_order(self, order_id: str, limit: float = WAIT) -> Any:
+        """The first answer to an order."""
+        return await self.until(
+            lambda: next((a for a in self.answers if a.order_id == order_id), None), limit
+        )
 
     async def until(self, done: Callable[[], Any], limit: float = WAIT) -> Any:
         """Waits for something that reports, events or hellos make true."""
