@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from services.scheduler.domain.transfers import events as e
@@ -10,6 +11,7 @@ from services.scheduler.domain.transfers.records import Wish
 
 if TYPE_CHECKING:
     from tests.simulation.transfers.play import Play
+    from tests.simulation.transfers.workers import Worker
 
 TRANSFER = "tr_sim"
 
@@ -25,6 +27,50 @@ def draw(play: Play, rng: random.Random) -> None:
     if play.clock_jumps:
         for _ in range(3):
             play.world.after(rng.uniform(1, 200), _jump, play, rng)
+
+
+def ambushes(rng: random.Random) -> dict[int, Callable[[Play, Worker], None]]:
+    """What goes wrong right after an effect, by the number of the call."""
+    return {rng.randint(1, 40): rng.choice(_AMBUSHES) for _ in range(rng.randint(0, 5))}
+
+
+def _kill_it(play: Play, worker: Worker) -> None:
+    play.kill_worker(worker)
+
+
+def _freeze_it(play: Play, worker: Worker) -> None:
+    play.freeze_worker(worker, play.rng.choice([2.0, 15.0, 60.0]))
+
+
+def _cut_it(play: Play, worker: Worker) -> None:
+    play.cut(worker)
+
+
+def _behead(play: Play, _worker: Worker) -> None:
+    if not play.clock_jumps:
+        play.kill_leader()
+
+
+def _behead_and_kill(play: Play, worker: Worker) -> None:
+    play.kill_worker(worker)
+    _behead(play, worker)
+
+
+def _disable_it(play: Play, worker: Worker) -> None:
+    for account_id in list(worker.running)[:1]:
+        play.stop_account(account_id)
+        play.world.after(play.rng.choice([3.0, 100.0, 1500.0]), play.enable_account, account_id)
+
+
+def _lose_and_disable(play: Play, worker: Worker) -> None:
+    accounts = list(worker.running)
+    play.kill_worker(worker)
+    for account_id in accounts:
+        play.stop_account(account_id)
+        play.world.after(play.rng.choice([30.0, 500.0, 3000.0]), play.enable_account, account_id)
+
+
+_AMBUSHES = (_kill_it, _freeze_it, _cut_it, _behead, _behead_and_kill, _disable_it, _lose_and_disable)
 
 
 def _worker(play: Play, rng: random.Random) -> None:
@@ -56,6 +102,7 @@ def _delete(play: Play, rng: random.Random) -> None:
     for one in rng.sample(sorted(play.telegram.source), min(3, len(play.telegram.source))):
         if not play.telegram.source[one].grouped_id:
             del play.telegram.source[one]
+            play.telegram.deleted += 1
 
 
 def _wish(play: Play, rng: random.Random) -> None:

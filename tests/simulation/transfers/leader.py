@@ -77,9 +77,7 @@ class Leader:
         elif isinstance(command, c.Borrow):
             self.play.borrow(command.account_id)
 
-    def _to(
-        self, command: c.GiveOrders | c.Acknowledge, do: Callable[[Worker], None]
-    ) -> None:
+    def _to(self, command: c.GiveOrders | c.Acknowledge, do: Callable[[Worker], None]) -> None:
         self.world.after(self._latency(), self._deliver, command.worker_id, command.attachment, do)
 
     def _deliver(self, name: str, attachment: int, do: Callable[[Worker], None]) -> None:

@@ -24,7 +24,7 @@ from tests.simulation.transfers.judge import verdict
 from tests.simulation.transfers.leader import WALL, Leader
 from tests.simulation.transfers.store import Store
 from tests.simulation.transfers.telegram import SOURCE, TARGET, Limits, Message, Telegram
-from tests.simulation.transfers.workers import Chances, Worker
+from tests.simulation.transfers.workers import LATE, Chances, Worker
 from tests.simulation.transfers.world import World
 
 NAME = "tr_sim"
@@ -80,6 +80,8 @@ class Play:
         """Texts that occur again and again make evidence ambiguous, for copies and from groups."""
         self.accounts = [f"a{n}" for n in range(1, rng.randint(1, 4) + 1)]
         chances = _chances(rng)
+        if bug.library_retries:
+            chances.answer_lost = 0.4
         self.workers = {
             name: Worker(self.world, self.telegram, name, chances, library_retries=bug.library_retries)
             for name in ("w1", "w2")
@@ -92,7 +94,16 @@ class Play:
         self.calm = False
         self.undecided = 0
         self.wrong: list[str] = []
+        self.ambushes = faults.ambushes(rng)
+        for worker in self.workers.values():
+            worker.ambush = self._ambush
         self._fill()
+
+    def _ambush(self, worker: Worker) -> None:
+        kind = self.ambushes.get(self.telegram.calls)
+        if kind is not None:
+            self.world.note("in the middle of call", self.telegram.calls)
+            kind(self, worker)
 
     # The world as it begins.
 
@@ -119,7 +130,7 @@ class Play:
                 source[message_id] = Message(message_id, self._text(), bad=bad, forwarded_from=origin)
         for number, account_id in enumerate(self.accounts):
             self.telegram.users[account_id] = 1000 + number
-            capacity = float(rng.randint(60, 600))
+            capacity = float(rng.randint(*rng.choice([(25, 80), (60, 600)])))
             self.telegram.limits[account_id] = Limits(capacity, rng.choice([0.1, 1.0, 10.0]), capacity)
         for _ in range(rng.randint(0, 30)):
             self.telegram.post("hello")
@@ -135,9 +146,7 @@ class Play:
         )
         kind = "channel" if self.telegram.channel_source else "supergroup"
         source, target = Chat("s", SOURCE, "S", kind), Chat("t", TARGET, "T", "supergroup")
-        record = TransferRecord(
-            NAME, "", spec, source, target, TARGET, TransferState.RUNNING, Wish.RUN, WALL
-        )
+        record = TransferRecord(NAME, "", spec, source, target, TARGET, TransferState.RUNNING, Wish.RUN, WALL)
         last = max(self.telegram.source)
         edges = [1 + last * part // self.parallel for part in range(self.parallel + 1)]
         shards = [
@@ -203,14 +212,12 @@ class Play:
             self.undecided += 1
             if not self._may_be_undecided(batch.account_id):
                 self.wrong.append(f"undecided without need: {batch}")
+            if shard.current is None or leader.now < shard.current.unknown_since + LATE:
+                continue  # something may still be on its way
             there = {one.origin for one in self.telegram.target}
             sent = [one for one in batch.message_ids if one in there]
-            alive = [one for one in batch.message_ids if one in self.telegram.source]
-            if self.world.now < shard.current.unknown_since - leader.now + self.world.now + 60:  # type: ignore[union-attr]
-                continue  # something may still be on its way
             self.world.note("the operator settles", batch.batch, bool(sent))
             leader.tell(e.SettledByPerson(NAME, batch.shard, batch.batch, sent=bool(sent)))
-            _ = alive
 
     def _may_be_undecided(self, account_id: str) -> bool:
         ambiguous = self.repeating_texts and (self.copies or not self.telegram.channel_source)
@@ -247,7 +254,9 @@ class Play:
         worker.leader, worker.attachment = leader, self.attachments
         worker.highest_term = max(worker.highest_term, leader.term)
         leader.tell(
-            e.Attached(worker.name, f"{worker.name}-{worker.incarnation}", self.attachments, tuple(worker.flying))
+            e.Attached(
+                worker.name, f"{worker.name}-{worker.incarnation}", self.attachments, tuple(worker.flying)
+            )
         )
         for account_id in list(worker.running):
             leader.tell(e.AccountChanged(self.view(account_id)))
@@ -333,7 +342,7 @@ class Play:
         worker = self.rng.choice(able)
         self.tokens += 1
         worker.running[account_id] = Token(1, self.tokens)
-        wait = self.telegram.limits[account_id].wait_until
+        wait = self.telegram.limits[account_id].told_until
         worker.waits[account_id] = wait
         if self.leader is not None and worker.leader is self.leader and worker.attachment:
             self.leader.tell(e.AccountChanged(self.view(account_id)))

@@ -61,9 +61,14 @@ class Store:
         """What a new leader takes up."""
         live = [one for one in self.transfers.values() if one.state not in ENDED]
         names = {one.transfer_id for one in live}
+        shards = [one for one in self.shards.values() if one.transfer_id in names]
         return TransferPicture(
             [replace(one) for one in live],
-            [replace(one, skipped=dict(one.skipped)) for one in self.shards.values() if one.transfer_id in names],
+            [
+                replace(one, skipped=dict(one.skipped))
+                for one in self.shards.values()
+                if one.transfer_id in names
+            ],
             [replace(one) for one in self.batches.values() if one.transfer_id in names],
             [one for one in self.waits.values() if one.until > wall],
             [

@@ -1,5 +1,5 @@
-"""A model of what Telegram does with forwards: it deduplicates random_ids for a while, limits accounts, refuses
-bad messages, lets others post meanwhile, and sometimes acts late. Its journal is what the judge reads."""
+"""A model of what Telegram does with forwards: it deduplicates random_ids for a while, limits accounts,
+refuses bad messages, lets others post meanwhile, and sometimes acts late. Its journal is what the judge reads."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import hashlib
 from dataclasses import dataclass, field
 
 from services.scheduler.domain.transfers.orders import (
-    LookInTarget,
     Looked,
+    LookInTarget,
     MessageTrace,
     OrderRefused,
     ReadSource,
@@ -58,6 +58,8 @@ class Limits:
     left: float = 0.0
     at: float = 0.0
     wait_until: float = 0.0
+    told_until: float = 0.0
+    """Of a wait whose answer reached somebody."""
     verdict: bool = False
 
     def take(self, now: float, count: int) -> int:
@@ -87,6 +89,8 @@ class Telegram:
     users: dict[str, int] = field(default_factory=dict)
     known: dict[tuple[str, int], tuple[float, int]] = field(default_factory=dict)
     faults: list[str] = field(default_factory=list)
+    deleted: int = 0
+    """Messages of the source that went meanwhile: whether a doubtful batch had them, nobody can tell."""
     calls: int = 0
     floods: int = 0
     _top: int = 0
@@ -105,8 +109,8 @@ class Telegram:
         """One call, as it arrives."""
         self.calls += 1
         now, limits = self.world.now, self.limits[account_id]
-        if now < limits.wait_until - 1e-6:
-            self.faults.append(f"{now:.3f}: {account_id} calls inside a wait until {limits.wait_until:.3f}")
+        if now < limits.told_until - 1e-6:
+            self.faults.append(f"{now:.3f}: {account_id} calls inside a wait until {limits.told_until:.3f}")
         assert list(work.message_ids) == sorted(set(work.message_ids))
         seconds = limits.take(now, len(work.message_ids))
         if seconds:

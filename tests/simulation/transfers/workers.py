@@ -3,6 +3,7 @@ lose their links. What leaves them may arrive late."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -61,6 +62,8 @@ class Worker:
     flying: dict[str, Order] = field(default_factory=dict)
     kept: dict[str, OrderAnswer] = field(default_factory=dict)
     missed: list[tuple[str, int]] = field(default_factory=list)
+    ambush: Callable[[Worker], None] = lambda _worker: None
+    """Called at the worst moment: the effect has happened, and nobody knows."""
     library_retries: bool = False
     """A planted bug: the library repeats by itself, and only its last answer is seen."""
 
@@ -112,7 +115,9 @@ class Worker:
         token = self.running.get(order.account_id)
         delay = self.world.rng.uniform(0.001, 0.05)
         if token is None or (order.token is not None and order.token != token):
-            self.world.after(delay, self._answer, order.order_id, self.incarnation, OrderNotDone("NOT_RUNNING"))
+            self.world.after(
+                delay, self._answer, order.order_id, self.incarnation, OrderNotDone("NOT_RUNNING")
+            )
         elif isinstance(order.work, SendBatch):
             self.world.after(delay, self._send, order, order.work, self.incarnation)
         else:
@@ -140,7 +145,10 @@ class Worker:
 
     def _send(self, order: Order, work: SendBatch, incarnation: int) -> None:
         """The call leaves. Whatever happens to the process now, it may arrive."""
-        if self._gone(order.order_id, incarnation) or self.frozen:
+        if self._gone(order.order_id, incarnation):
+            return
+        if self.frozen:
+            self.missed.append((order.order_id, incarnation))
             return
         chances, rng = self.chances, self.world.rng
         if self.world.now < self.waits.get(order.account_id, 0.0):
@@ -159,7 +167,7 @@ class Worker:
 
     def _late(self, account_id: str, work: SendBatch) -> None:
         self.world.note(account_id, "late effect of", work.message_ids[0])
-        if self.world.now >= self.telegram.limits[account_id].wait_until:
+        if self.world.now >= self.telegram.limits[account_id].told_until:
             self.telegram.forward(account_id, work)
 
     def _arrive(self, order: Order, work: SendBatch, incarnation: int) -> None:
@@ -167,15 +175,19 @@ class Worker:
             self._later(order, incarnation, OrderRefused(500, "INTERNAL", 0, ""), 0.05)
             return
         answer: Answer = self.telegram.forward(order.account_id, work)
-        if isinstance(answer, OrderRefused) and answer.code == 420:
-            self.waits[order.account_id] = self.world.now + answer.seconds
+        self.ambush(self)
         if self.world.chance(self.chances.server_error / 2):
             answer = OrderRefused(500, "INTERNAL", 0, "")
         if self.world.chance(self.chances.answer_lost):
             answer = OrderUnknown("LINK_CLOSED")
-            if self.library_retries and self.world.now >= self.telegram.limits[order.account_id].wait_until:
+            if self.library_retries:
                 answer = self.telegram.forward(order.account_id, work)
         self._later(order, incarnation, answer, self.world.rng.uniform(0.01, 0.2))
+
+    def _told(self, account_id: str, seconds: int) -> None:
+        limits = self.telegram.limits[account_id]
+        limits.told_until = max(limits.told_until, limits.wait_until)
+        self.waits[account_id] = max(self.waits.get(account_id, 0.0), self.world.now + seconds)
 
     def _later(self, order: Order, incarnation: int, answer: Answer, delay: float) -> None:
         self.world.after(delay, self._answer, order.order_id, incarnation, answer)
@@ -187,6 +199,8 @@ class Worker:
             self.missed.append((order_id, incarnation))
             return
         order = self.flying.pop(order_id)
+        if isinstance(answer, OrderRefused) and answer.code == 420:
+            self._told(order.account_id, answer.seconds)
         one = OrderAnswer(order_id, order.account_id, answer)
         self.kept[order_id] = one
         self._send_answer(one)

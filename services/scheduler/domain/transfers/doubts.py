@@ -42,10 +42,10 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """All times by the same clock; None for none. `may_repeat`: its account was not refused for good.
+    """All times by the same clock; None for none. `may_repeat`: its account was not refused another way.
     `looked`: its own account looked since the last attempt; `unclear`: and it proved nothing. `absent`: when
-    it last saw that nothing was there. `others`: when other accounts saw that; `others_unclear`: their looks
-    proved nothing."""
+    it last saw that nothing was there. `absences`: when anybody saw that since the last attempt; `ambiguous`:
+    somebody's look proved nothing."""
 
     now: float
     standing: Standing
@@ -61,8 +61,8 @@ class Case:
     looked: bool = False
     unclear: bool = False
     absent: float | None = None
-    others: tuple[float, ...] = ()
-    others_unclear: bool = False
+    absences: tuple[float, ...] = ()
+    ambiguous: bool = False
     others_allowed: bool = False
     pinned: bool = False
 
@@ -76,7 +76,7 @@ def next_step(case: Case) -> Step:
         return _own(case)
     if case.standing is Standing.AWAY and case.may_repeat and not case.others_allowed:
         return _await_own(case)
-    return _others(case)
+    return _without_repeat(case)
 
 
 def _own(case: Case) -> Step:
@@ -102,17 +102,22 @@ def _await_own(case: Case) -> Step:
     return Step(Do.UNDECIDED, None, "its account is not there")
 
 
-def _others(case: Case) -> Step:
-    if case.pinned:
+def _without_repeat(case: Case) -> Step:
+    """Its account is gone, or may not repeat it: nothing is found twice, then it is planned anew. Another
+    account looks when its own cannot."""
+    own = case.standing is Standing.READY
+    if case.pinned and not own:
         return Step(Do.UNDECIDED, None, "only its own account could tell")
-    if case.others_unclear:
+    if case.ambiguous:
         return Step(Do.UNDECIDED, None, "what is in the target is no proof")
     begins = case.unknown_since + case.takeover_delay
-    looks = [at for at in case.others if at >= begins]
+    looks = [at for at in case.absences if at >= begins]
     if looks:
         begins = looks[0] + case.relook_delay
         if looks[-1] >= begins:
             return Step(Do.WITHDRAW, None, "it is not in the target")
     if case.now < begins:
-        return Step(Do.WAIT, begins, "another account looks for it soon")
-    return Step(Do.LOOK_OTHER)
+        return Step(Do.WAIT, begins, "it is looked for in the target soon")
+    if own and case.read_wait is not None:
+        return Step(Do.WAIT, case.read_wait, "its account must wait before it may look")
+    return Step(Do.LOOK if own else Do.LOOK_OTHER)

@@ -4,15 +4,15 @@ none runs. Who is chosen is the pool's matter.
 
 from services.scheduler.domain.transfers import commands as c
 from services.scheduler.domain.transfers.choosing.words import Ask, Nobody
-from services.scheduler.domain.transfers.refusals import FORWARD
+from services.scheduler.domain.transfers.refusals import FORWARD, HISTORY
 from services.scheduler.domain.transfers.state import Desk, Shard, Transfer
 
 _STARTING = 30.0
 """Seconds after which an account that was to start is believed not to."""
 
 
-def ask_of(transfer: Transfer, prefer: str = "", count: int = 1) -> Ask:
-    """The question who may send now."""
+def ask_of(transfer: Transfer, prefer: str = "", count: int = 1, *, reading: bool = False) -> Ask:
+    """The question who may send now; with `reading`, who may read as well."""
     return Ask(
         transfer.record.transfer_id,
         FORWARD,
@@ -21,13 +21,14 @@ def ask_of(transfer: Transfer, prefer: str = "", count: int = 1) -> Ask:
         prefer=prefer,
         count=count,
         only_running=transfer.record.spec.only_running,
+        also=(HISTORY,) if reading else (),
     )
 
 
 def hold(desk: Desk, shard: Shard, count: int) -> int:
     """How many messages may be sent now with the account that it has, or gets by this; at least `count`. 0
     when there is none: then the shard says why, and stands in line."""
-    ask = ask_of(shard.transfer, shard.record.account_id, count)
+    ask = ask_of(shard.transfer, shard.record.account_id, count, reading=not shard.intake.units)
     if shard.account_id:
         allowance = _kept(desk, shard, ask)
         if allowance >= count:

@@ -18,6 +18,7 @@ from services.scheduler.domain.transfers.state import Batch, Desk, Look, Outstan
 _BACKOFF = 0.25
 _BACKOFF_CAP = 30.0
 _BUSY = 1.0
+_TRIES = 6
 NOT_DELIVERED = "NOT_DELIVERED"
 """Telegram did not name it, and it is not in the target although it is in the source."""
 
@@ -63,7 +64,6 @@ def case_of(desk: Desk, shard: Shard, batch: Batch) -> Case:
     """What is known of it."""
     record, transfer, pool = batch.record, shard.transfer, desk.pool
     own = [look for look in batch.looks if look.account_id == record.account_id]
-    others = [look for look in batch.looks if look.account_id != record.account_id]
     standing = _standing(desk, record.account_id)
     asked = transfer.resumed is not None and transfer.resumed >= batch.unknown_since
     return Case(
@@ -81,8 +81,8 @@ def case_of(desk: Desk, shard: Shard, batch: Batch) -> Case:
         looked=bool(own),
         unclear=bool(own) and not own[-1].clear,
         absent=batch.absent,
-        others=tuple(look.at for look in others if look.clear),
-        others_unclear=any(not look.clear for look in others),
+        absences=tuple(look.at for look in batch.looks if look.clear),
+        ambiguous=any(not look.clear for look in batch.looks),
         others_allowed=asked,
         pinned=transfer.pinned,
     )
@@ -174,7 +174,7 @@ def _give_look(desk: Desk, shard: Shard, batch: Batch, account_id: str) -> None:
 
 def _look_failed(desk: Desk, batch: Batch, account_id: str, answer: Answer | None) -> None:
     put_off(desk, batch)
-    if batch.delivered:  # the ids are not worth waiting for
+    if batch.delivered and batch.tries > _TRIES:  # the ids are not worth waiting for
         batch.looks.append(Look(desk.now, account_id, clear=False))
     if not isinstance(answer, OrderRefused):
         return
@@ -191,6 +191,8 @@ def _name_delivered(desk: Desk, shard: Shard, batch: Batch, found: Looked, evide
     """Telegram said that it is delivered; what the answer did not name is known now, or does not exist."""
     named = {**batch.named, **evidence.target_ids}
     refused: dict[int, str] = {}
+    if not batch.named and evidence.finding is Finding.ALL:
+        refused = dict.fromkeys(evidence.gone, DELETED)
     if batch.named:
         there = {trace.message_id for trace in found.source}
         refused = {

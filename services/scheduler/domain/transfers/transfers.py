@@ -104,6 +104,8 @@ def _quiet(desk: Desk, shard: Shard) -> bool:
         return False
     if batch is None or shard.transfer.record.state is TransferState.PAUSED:
         return True
+    if batch.record.state is BatchState.UNDECIDED and not shard.active:
+        return True
     soon = desk.now + desk.rules.takeover_delay
     return shard in desk.dirty or (not shard.active and (shard.wake is None or shard.wake > soon))
 
