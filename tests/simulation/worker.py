@@ -25,6 +25,7 @@ from services.worker.outbox import Outbox
 from services.worker.ports import Acquired, Grant, Held, NewLease, Release, Wanted
 from services.worker.releaser import Releaser
 from services.worker.stream import StreamKeeper
+from services.worker.transfers.desk import TransferDesk
 from tests.simulation.network import Network, Pipe, Process
 from tests.simulation.session import SimSession
 
@@ -185,7 +186,8 @@ class WorkerProcess:
         self.acquirer = Acquirer(registry, self.keeper, self.releaser, loop, patience=_PATIENCE, rng=rng)
         self.outbox = Outbox(loop.monotonic)
         self.fleet = SimFleet(self)
-        streams = StreamKeeper(self, self.fleet, self.outbox, NoCatalog(), rng)  # type: ignore[arg-type]
+        catalog, transfers = NoCatalog(), TransferDesk()
+        streams = StreamKeeper(self, self.fleet, self.outbox, catalog, transfers=transfers, rng=rng)  # type: ignore[arg-type]
         for one in (self.keeper, self.releaser, self.acquirer, streams):
             loop.spawn(one.run())
 
