@@ -6,7 +6,14 @@ from typing import Any, Self
 
 from services.runtime.calls import open_call, unary
 from services.runtime.channels import open_channel
-from tgfleet.gateway.v1 import account_pb2, account_pb2_grpc, fleet_pb2, fleet_pb2_grpc, result_pb2
+from tgfleet.gateway.v1 import (
+    account_pb2,
+    account_pb2_grpc,
+    fleet_pb2,
+    fleet_pb2_grpc,
+    result_pb2,
+    transfer_pb2_grpc,
+)
 
 _LIMIT = 10.0
 _PAGE = 1000
@@ -19,6 +26,7 @@ class GatewayClient:
         self._channel = open_channel(address, wait_for_ready=True)
         self.fleet: Any = fleet_pb2_grpc.FleetServiceStub(self._channel)
         self.accounts: Any = account_pb2_grpc.AccountServiceStub(self._channel)
+        self.transfers: Any = transfer_pb2_grpc.TransferServiceStub(self._channel)
         self.metadata = (("authorization", f"Bearer {token}"),)
 
     async def __aenter__(self) -> Self:

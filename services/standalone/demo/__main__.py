@@ -10,9 +10,10 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from services.runtime.errors import TgfleetError
 from services.runtime.lifeline import Lifeline
@@ -27,12 +28,15 @@ EXIT_INTERRUPTED = 130
 _READY_LIMIT = 90.0
 _STOP_LIMIT = 60.0
 _POLL = 0.05
+_LAST_WORDS = 2.0
+"""Seconds for what a stopped fleet still had to say."""
 
 
 class Fleet:
-    """A `tgfleet up --demo` that lives as long as this process."""
+    """A `tgfleet up --demo` that lives as long as this process. What it says goes through our screen: two
+    processes on one terminal would write into each other's moving lines."""
 
-    def __init__(self, directory: Path, lifeline: Lifeline) -> None:
+    def __init__(self, directory: Path, lifeline: Lifeline, screen: Screen) -> None:
         self.ready_file = directory / "ready.json"
         options = [
             "--demo",
@@ -46,8 +50,14 @@ class Fleet:
         self.process = subprocess.Popen(  # noqa: S603 - ourselves
             [sys.executable, "-m", "services.standalone", *options],
             pass_fds=[lifeline.fd],
-            env=_environment(lifeline),
+            env={**_environment(lifeline), **screen.environ},
+            stdout=subprocess.PIPE,
+            text=True,
         )
+        self._relay = threading.Thread(
+            target=self._pass_on, args=(self.process.stdout, screen), name="fleet's words"
+        )
+        self._relay.start()
 
     async def ready(self) -> dict[str, Any] | None:
         """What the ready file says; None when the fleet did not come up."""
@@ -58,6 +68,10 @@ class Fleet:
             await asyncio.sleep(_POLL)
         return None
 
+    def pids(self) -> dict[str, int]:
+        """Who lives now, by name."""
+        return dict(json.loads(self.ready_file.read_text())["pids"])
+
     def stop(self) -> int:
         """Stops it cleanly; its exit code."""
         self.process.terminate()
@@ -66,10 +80,18 @@ class Fleet:
     def wait(self) -> int:
         """Waits for a fleet that is stopping."""
         try:
-            return self.process.wait(_STOP_LIMIT)
+            code = self.process.wait(_STOP_LIMIT)
         except subprocess.TimeoutExpired:
             self.process.kill()
-            return self.process.wait()
+            code = self.process.wait()
+        self._relay.join(_LAST_WORDS)
+        return code
+
+    @staticmethod
+    def _pass_on(words: IO[str], screen: Screen) -> None:
+        """Ends with the fleet's output."""
+        for line in words:
+            screen.relay(line)
 
 
 def _environment(lifeline: Lifeline) -> dict[str, str]:
@@ -88,7 +110,7 @@ async def give_tour(fleet: Fleet, screen: Screen) -> list[str]:
         GatewayClient(facts["gateway"], facts["token"]) as gateway,
         Control(facts["testdc_control"]) as control,
     ):
-        tour = Tour(screen, gateway, control, facts["pids"], lease)
+        tour = Tour(screen, gateway, control, fleet.pids, lease)
         try:
             await tour.run()
         except TgfleetError as error:
@@ -103,7 +125,7 @@ def main() -> int:
     screen = Screen()
     screen.title("tgfleet demo: a whole fleet on this machine, against a Telegram data centre of its own")
     with tempfile.TemporaryDirectory(prefix="tgfleet-demo-") as directory, Lifeline() as lifeline:
-        fleet = Fleet(Path(directory), lifeline)
+        fleet = Fleet(Path(directory), lifeline, screen)
         try:
             problems = asyncio.run(give_tour(fleet, screen))
             code = fleet.stop()

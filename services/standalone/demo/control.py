@@ -59,6 +59,52 @@ class Control:
         request = control_pb2.ListMessagesRequest(user_id=user_id, chat=chat)
         return list((await self._call("ListMessages", request)).messages)
 
+    async def channel(
+        self, title: str, members: Sequence[int], *, broadcast: bool = False, messages: int = 0
+    ) -> control_pb2.CreateChatResponse:
+        """A channel or supergroup in which all members may post, with so many messages and albums in it."""
+        history = control_pb2.History(count=messages, seed=1, albums=0.04, media=0.2, captions=0.5)
+        request = control_pb2.CreateChatRequest(
+            kind=control_pb2.CHAT_KIND_BROADCAST if broadcast else control_pb2.CHAT_KIND_SUPERGROUP,
+            creator_id=members[0],
+            member_ids=members[1:],
+            title=title,
+            history=history if messages else None,
+        )
+        answer: control_pb2.CreateChatResponse = await self._call("CreateChat", request)
+        return answer
+
+    async def history(self, chat: control_pb2.Chat) -> Sequence[control_pb2.Message]:
+        """The newest messages of a channel, oldest first; more than any sample channel has."""
+        request = control_pb2.ListMessagesRequest(chat=chat, page_size=_PAGE)
+        return list((await self._call("ListMessages", request)).messages)
+
+    async def flood(self, user_id: int, method: str, budget: int, seconds: int) -> None:
+        """From now on the account is told to wait once it has sent so many messages."""
+        policy = control_pb2.FloodPolicy(
+            user_id=user_id, methods=[method], shape=control_pb2.FLOOD_SHAPE_BUCKET, budget=budget
+        )
+        policy.wait.FromSeconds(seconds)
+        policy.period.FromSeconds(seconds)
+        await self._call("SetFloodPolicy", control_pb2.SetFloodPolicyRequest(policy=policy))
+
+    async def costly(self, method: str, *, call_ms: int, message_ms: int) -> None:
+        """A method takes its time, as Telegram's do."""
+        cost = control_pb2.MethodCost(method=method)
+        cost.per_call.FromMilliseconds(call_ms)
+        cost.per_message.FromMilliseconds(message_ms)
+        await self._call("SetRules", control_pb2.SetRulesRequest(costs=[cost]))
+
+    async def cheap(self, method: str) -> None:
+        """It takes no time any more, and nobody is told to wait."""
+        rules = control_pb2.SetRulesRequest(costs=[control_pb2.MethodCost(method=method)])
+        await self._call("SetRules", rules)
+        await self._call("ClearFloodPolicies", control_pb2.ClearFloodPoliciesRequest())
+
+    async def last_record(self) -> int:
+        """Number of the journal's latest record."""
+        return int((await self._call("JudgeJournal", control_pb2.JudgeJournalRequest())).last_seq)
+
     async def journal(self, after: int = 0) -> list[control_pb2.Record]:
         """All records with a higher number."""
         found: list[control_pb2.Record] = []

@@ -8,6 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from services.standalone.demo.checks import outcome_name
+from services.standalone.demo.progress import TransferBar
 from services.standalone.demo.samples import Sample
 from tgfleet.gateway.v1 import result_pb2
 
@@ -27,6 +28,17 @@ class Screen:
         self._terminal = terminal or Terminal(highlight=False)
         self._last = ("", "")
         self._chapter = 0
+
+    @property
+    def environ(self) -> dict[str, str]:
+        """What makes a child write for this terminal although it writes into a pipe."""
+        if not self._terminal.is_terminal:
+            return {}
+        return {"FORCE_COLOR": "1", "COLUMNS": str(self._terminal.width)}
+
+    def relay(self, line: str) -> None:
+        """A line that somebody else wrote, colours and all; above the bar if there is one."""
+        self._terminal.print(Text.from_ansi(line.rstrip("\n")), soft_wrap=True)
 
     def title(self, sentence: str) -> None:
         """The first line."""
@@ -82,6 +94,10 @@ class Screen:
         grid.add_column(ratio=1)
         grid.add_row(mark, Text(sentence))
         self._terminal.print(Padding(grid, (0, 0, 0, 2)))
+
+    def progress(self) -> TransferBar:
+        """A bar for a transfer, to be used as `with`; lines appear above it."""
+        return TransferBar(self._terminal)
 
     def end(self, problems: Sequence[str], seconds: float) -> None:
         """The last word."""

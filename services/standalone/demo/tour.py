@@ -6,7 +6,7 @@ import asyncio
 import os
 import signal
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,12 +18,15 @@ from services.standalone.demo import checks
 from services.standalone.demo.control import Control
 from services.standalone.demo.samples import ANSWER, GUEST, QUESTION, SAMPLES
 from services.standalone.demo.screen import Screen
+from services.standalone.demo.transferring import TransferAct, until_workers
 from tgfleet.gateway.v1 import event_pb2, fleet_pb2, result_pb2
 
 _CALL_LIMIT = 60.0
 _ANSWER_LIMIT = 10.0
 _MOVE_LIMIT = 30.0
 _POLL = 0.1
+_WORKERS = 2
+"""Of a demo fleet."""
 
 
 @dataclass
@@ -33,7 +36,8 @@ class Tour:
     screen: Screen
     gateway: GatewayClient
     control: Control
-    pids: Mapping[str, int]
+    pids: Callable[[], Mapping[str, int]]
+    """Who lives now."""
     lease: str
     """T and S, as a few words."""
     problems: list[str] = field(default_factory=list)
@@ -47,6 +51,7 @@ class Tour:
         await self.chat_after()
         await self.answer()
         await self.crash()
+        await self.transfer()
         await self.judge()
 
     async def chat_before(self) -> None:
@@ -105,7 +110,7 @@ class Tour:
             "A worker is killed with -9",
             f"{victim} runs {', '.join(movers)}. Their sessions rest until {self.lease} are over.",
         )
-        os.kill(self.pids[victim], signal.SIGKILL)
+        os.kill(self.pids()[victim], signal.SIGKILL)
         began = time.monotonic()
         waiting = set(movers)
         while waiting and time.monotonic() - began < _MOVE_LIMIT:
@@ -119,6 +124,17 @@ class Tour:
             self._fault(f"{name} did not come up elsewhere within {_MOVE_LIMIT:.0f} s")
         if not movers:
             self._fault("no worker ran anything")
+
+    async def transfer(self) -> None:
+        """Messages are moved while things go wrong, and the data centre says what came of it."""
+        if not await until_workers(self.gateway, _WORKERS, _MOVE_LIMIT):
+            self._fault("the killed worker did not come back")
+        names = tuple(sample.name for sample in SAMPLES if sample.runs)
+        act = TransferAct(self.screen, self.gateway, self.control, self.pids, names)
+        try:
+            await act.play()
+        finally:
+            self.problems += act.problems
 
     async def judge(self) -> None:
         """What the data centre itself says about it all."""

@@ -177,6 +177,10 @@ def test_the_tour_of_make_demo_ends_well(tmp_path: Path) -> None:
     assert tour.returncode == 0, tour.stdout + tour.stderr
     assert "T = 2 s, S = 1 s" in tour.stdout
     assert "Every outcome was the expected one" in tour.stdout
+    said = " ".join(tour.stdout.split())
+    assert "kill -9 of worker-" in said
+    assert said.count("Telegram told") >= 2
+    assert "all 1,000 messages arrived, none lost, none repeated, in order" in said
     assert not list(tmp_path.iterdir()), "the demo leaves nothing behind"
     assert time.monotonic() - began < 120
 
