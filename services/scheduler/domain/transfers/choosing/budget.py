@@ -12,7 +12,7 @@ slowly (`estimate.py`).
 from dataclasses import dataclass, field
 
 from services.scheduler.domain.transfers.choosing.cycles import KEPT, Cycle, Figures, first_figures
-from services.scheduler.domain.transfers.choosing.estimate import CUT, SHARE, Estimate
+from services.scheduler.domain.transfers.choosing.estimate import SHARE, Estimate
 from services.scheduler.domain.transfers.choosing.words import Predicted
 
 UNLIMITED = 1_000_000_000
@@ -29,6 +29,9 @@ _IDLE = 30.0
 _DEAR = 10.0
 """So many times the longest wait of late must have passed before more is tried: where waits grow with every
 one, trying costs more than it can bring."""
+_DEEPEST = 0.9
+"""What is left of the recovery at least when a rest was too short for the first time; less with every time
+that follows."""
 _HOUR = 3600.0
 
 
@@ -45,9 +48,12 @@ class Budget:
     resting: bool = False
     waits_seen: int = 0
     streak: int = 0
-    """Waits in spite of the prediction, one after the other."""
+    """Waits in spite of the prediction, without a rest that was long enough between them."""
+    untried: bool = True
+    """No rest since the last wait: what goes through came with the wait, which may give more than a rest."""
+    rest_began: float = 0.0
     passed: float = 0.0
-    """Messages since `since`, when the last wait was told or the bucket was last full (`from_full`)."""
+    """Messages since `since`: the last wait, the first rest after it, or when it was full (`from_full`)."""
     since: float = 0.0
     from_full: bool = True
     used: float = 0.0
@@ -130,7 +136,7 @@ class Budget:
         elif not self._learn(call, now):
             return
         self.passed, self.since, self.from_full = 0.0, now, False
-        self.resting = True
+        self.resting = self.untried = True
         # A budget that comes back as a whole is back when the wait is over; else the wait counts as any rest.
         back = self.recovery.value * seconds
         self.level, self.at = max(0.0, self.capacity.value - back) if self.whole else 0.0, now
@@ -165,12 +171,16 @@ class Budget:
             self.resting = False
 
     def _rest(self, now: float) -> None:
-        """It is used up, and nothing was said: what was believed held."""
-        liftable = now - self.flooded_at >= _DEAR * self.longest
-        self.recovery.held(liftable=liftable)
-        if self.from_full and self.passed >= _WHOLE * self.capacity.value:
-            self.capacity.held(liftable=liftable)
-        self.level, self.resting, self.from_full, self.streak = 0.0, True, False, 0
+        """It is used up, and nothing was said: unless that was a wait's doing, what was believed held."""
+        if self.untried:
+            self.untried, self.passed, self.since = False, 0.0, now
+        else:
+            liftable = now - self.flooded_at >= _DEAR * self.longest
+            self.streak = 0
+            self.recovery.held(liftable=liftable)
+            if self.from_full and self.passed >= _WHOLE * self.capacity.value:
+                self.capacity.held(liftable=liftable)
+        self.level, self.resting, self.from_full, self.rest_began = 0.0, True, False, now
 
     def _begin_after_idleness(self, now: float) -> None:
         if not self.passed and not self.waits_seen:
@@ -196,20 +206,34 @@ class Budget:
         self.cycles = []
 
     def _correct(self, seconds: float, call: int, now: float) -> None:
-        """Which figure was wrong? Full at first and mostly used: the capacity. Full at first and hardly
-        used: it was not full, recovery is slower. Empty at first: not even the call has come back since."""
+        """Which figure was wrong?"""
         self.streak += 1
-        elapsed, slowest = max(1.0, now - self.since), self._slowest()
-        if self.from_full and self.passed >= self.capacity.value / 2:
-            least = max(SMALLEST, self.capacity.value / 2)
-            self.capacity.broke(self.passed - self.recovery.value * elapsed, least)
-        elif self.from_full:
-            self.recovery.broke(self.recovery.value, slowest, CUT ** (2 ** min(self.streak - 1, 5)))
+        mostly_used = self.passed >= self.capacity.value / 2
+        if self.from_full and (mostly_used or not self.whole):
+            self._correct_capacity(self.passed - self.recovery.value * (now - self.since))
+        elif self.untried and self.whole:
+            self._correct_capacity(self.passed)
         else:
-            if not self.passed and self.streak > 1 and seconds > self.chunk / self.recovery.value / 2:
-                self.chunk *= 2  # rests that short are answered with waits as long: more must be back
-            self.recovery.broke((self.passed + call) / elapsed, slowest)
+            self._correct_recovery(seconds, call, now)
         self.chunk = min(self.chunk, self.capacity.value)
+
+    def _correct_capacity(self, found: float) -> None:
+        """It was full, and this is what was in it."""
+        self.capacity.broke(found, max(SMALLEST, self.capacity.value / 2))
+
+    def _correct_recovery(self, seconds: float, call: int, now: float) -> None:
+        """It was empty, and even the call has not come back since. Where a budget comes back as a whole, that
+        may have been close: then the wait that was told says how close, if it is not a penalty as well."""
+        value = self.recovery.value
+        if self.whole:
+            rested = max(1.0, now - self.rest_began)
+            most = max((self.passed + call) / rested, self.enough / (rested + seconds))
+            at = max(most, value * _DEEPEST ** (2 ** min(self.streak - 1, 5)))
+        else:
+            at = (self.passed + call) / max(1.0, now - self.since)
+            if not self.passed and self.streak > 1 and seconds > self.chunk / value / 2:
+                self.chunk *= 2  # rests that short are answered with waits as long: more must be back
+        self.recovery.broke(at, self._slowest())
 
     def _slowest(self) -> float:
         return self.enough / _LONGEST_REST

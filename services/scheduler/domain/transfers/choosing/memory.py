@@ -9,7 +9,7 @@ from services.scheduler.domain.transfers.choosing.cycles import Cycle
 from services.scheduler.domain.transfers.choosing.estimate import Estimate
 
 VERSION = 1
-_TIMES = frozenset({"at", "since", "used", "flooded_at"})
+_TIMES = frozenset({"at", "since", "used", "flooded_at", "rest_began"})
 _ESTIMATES = frozenset({"capacity", "recovery"})
 
 
