@@ -7,6 +7,7 @@ they are begun here, `BEGIN IMMEDIATE` for writing.
 
 import fcntl
 import os
+import sqlite3
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,15 @@ def open_engine(url: URL) -> AsyncEngine:
     event.listen(engine.sync_engine, "connect", _on_connect)
     event.listen(engine.sync_engine, "begin", _on_begin)
     return engine
+
+
+def connect(path: Path) -> sqlite3.Connection:
+    """A connection of the driver itself to a file whose lock this process has, for one thread of its own that
+    writes many small transactions: one hop there for each instead of one for each statement. Transactions are
+    begun and ended by statements."""
+    connection = sqlite3.connect(path, timeout=_BUSY_MS / 1000, isolation_level=None, check_same_thread=False)
+    _on_connect(connection, None)
+    return connection
 
 
 def lock_file(path: Path, setting: str) -> int:

@@ -174,7 +174,7 @@ class Reign:
                 TERM.set(term)
                 await self._on_serving(serving=True)
         finally:
-            await stores.terms.close()
+            await stores.close()
 
     def _driver(
         self,

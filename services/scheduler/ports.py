@@ -165,10 +165,19 @@ class TransferStore(Protocol):
         """Newest first, after the (created, transfer_id) of the page before."""
         ...
 
+    async def close(self) -> None:
+        """Ends what writes; the database itself is closed by its owner."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Stores:
-    """Everything of the scheduler's one database; closing the first closes it."""
+    """Everything of the scheduler's one database."""
 
     terms: Store
     transfers: TransferStore
+
+    async def close(self) -> None:
+        """Closes the database, and lets another process have the file."""
+        await self.transfers.close()
+        await self.terms.close()

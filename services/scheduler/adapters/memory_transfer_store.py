@@ -89,6 +89,9 @@ class MemoryTransferStore:
         page = sorted(chosen, key=_place, reverse=True)[:limit]
         return deepcopy([(one, self._shards_of(one.transfer_id)) for one in page])
 
+    async def close(self) -> None:
+        """Nothing to close."""
+
     def _shards_of(self, transfer_id: str) -> list[ShardRecord]:
         return [self._shards[key] for key in sorted(self._shards) if key[0] == transfer_id]
 

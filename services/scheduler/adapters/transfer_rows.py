@@ -1,6 +1,6 @@
 """Records of transfers to rows and back. Knows the tables' columns, no statements.
 
-Rows are plain dictionaries with one key for each column. Numbers of a batch are packed, as 100 ids in
+Rows are written as tuples in the order of the table's columns. Numbers of a batch are packed, as 100 ids in
 decimals would be most of what a commit writes.
 """
 
@@ -27,30 +27,30 @@ from services.scheduler.domain.transfers.records import (
     Wish,
 )
 
-Row = dict[str, Any]
+Row = tuple[Any, ...]
 
 _TUPLES = ("media", "account_ids")
 _SPEC_FIELDS = frozenset(field.name for field in fields(TransferSpec))
 
 
 def transfer_row(record: TransferRecord) -> Row:
-    return {
-        "transfer_id": record.transfer_id,
-        "request_id": record.request_id or None,
-        "spec": _json(asdict(record.spec) | {"mode": record.spec.mode.name}),
-        "source": _json(asdict(record.source)),
-        "target": _json(asdict(record.target)),
-        "target_key": record.target_key,
-        "state": record.state.value,
-        "wish": record.wish.value,
-        "created": record.created,
-        "reason": record.reason,
-        "detail": record.detail,
-        "action": record.action,
-        "wake": record.wake,
-        "ended": record.ended,
-        "candidates": _json([asdict(one) for one in record.candidates]),
-    }
+    return (
+        record.transfer_id,
+        record.request_id or None,
+        _json(asdict(record.spec) | {"mode": record.spec.mode.name}),
+        _json(asdict(record.source)),
+        _json(asdict(record.target)),
+        record.target_key,
+        record.state.value,
+        record.wish.value,
+        record.created,
+        record.reason,
+        record.detail,
+        record.action,
+        record.wake,
+        record.ended,
+        _json([asdict(one) for one in record.candidates]),
+    )
 
 
 def transfer(row: Any) -> TransferRecord:
@@ -81,18 +81,18 @@ def _spec(kept: dict[str, Any]) -> TransferSpec:
 
 
 def shard_row(record: ShardRecord) -> Row:
-    return {
-        "transfer_id": record.transfer_id,
-        "shard": record.shard,
-        "first_id": record.first_id,
-        "last_id": record.last_id,
-        "checkpoint": record.checkpoint,
-        "next_batch": record.next_batch,
-        "done": record.done,
-        "skipped": _json(record.skipped) if record.skipped else "{}",
-        "account_id": record.account_id,
-        "finished": record.finished,
-    }
+    return (
+        record.transfer_id,
+        record.shard,
+        record.first_id,
+        record.last_id,
+        record.checkpoint,
+        record.next_batch,
+        record.done,
+        _json(record.skipped) if record.skipped else "{}",
+        record.account_id,
+        record.finished,
+    )
 
 
 def shard(row: Any) -> ShardRecord:
@@ -111,24 +111,24 @@ def shard(row: Any) -> ShardRecord:
 
 
 def batch_row(record: BatchRecord) -> Row:
-    return {
-        "transfer_id": record.transfer_id,
-        "shard": record.shard,
-        "batch": record.batch,
-        "state": record.state.value,
-        "account_id": record.account_id,
-        "message_ids": _packed("i", record.message_ids),
-        "random_ids": _packed("q", record.random_ids),
-        "target_ids": _packed("i", record.target_ids),
-        "target_top_id": record.target_top_id,
-        "through_id": record.through_id,
-        "skipped": _json(record.skipped) if record.skipped else "{}",
-        "order_id": record.order_id,
-        "attempt": record.attempt,
-        "first_sent": record.first_sent,
-        "refused": _json(record.refused) if record.refused else "{}",
-        "detail": record.detail,
-    }
+    return (
+        record.transfer_id,
+        record.shard,
+        record.batch,
+        record.state.value,
+        record.account_id,
+        _packed("i", record.message_ids),
+        _packed("q", record.random_ids),
+        _packed("i", record.target_ids),
+        record.target_top_id,
+        record.through_id,
+        _json(record.skipped) if record.skipped else "{}",
+        record.order_id,
+        record.attempt,
+        record.first_sent,
+        _json(record.refused) if record.refused else "{}",
+        record.detail,
+    )
 
 
 def batch(row: Any) -> BatchRecord:
@@ -153,25 +153,21 @@ def batch(row: Any) -> BatchRecord:
 
 
 def batch_key(record: BatchRecord) -> Row:
-    """Names a batch's row in a statement, apart from the columns' own names."""
-    return {"of_transfer": record.transfer_id, "of_shard": record.shard, "of_batch": record.batch}
+    return record.transfer_id, record.shard, record.batch
 
 
 def refused_rows(record: BatchRecord) -> list[Row]:
-    return [
-        {"transfer_id": record.transfer_id, "message_id": message_id, "reason": reason}
-        for message_id, reason in record.refused.items()
-    ]
+    return [(record.transfer_id, message_id, reason) for message_id, reason in record.refused.items()]
 
 
 def wait_row(record: WaitRecord) -> Row:
-    return {
-        "account_id": record.account_id,
-        "method": record.method,
-        "chat_id": record.chat_id,
-        "until": record.until,
-        "seconds": record.seconds,
-    }
+    return (
+        record.account_id,
+        record.method,
+        record.chat_id,
+        record.until,
+        record.seconds,
+    )
 
 
 def wait(row: Any) -> WaitRecord:
@@ -179,13 +175,13 @@ def wait(row: Any) -> WaitRecord:
 
 
 def usage_row(change: UsageChange) -> Row:
-    return {
-        "account_id": change.account_id,
-        "day": change.day,
-        "reserved": change.reserved,
-        "sent": change.sent,
-        "total": change.sent,
-    }
+    return (
+        change.account_id,
+        change.day,
+        change.reserved,
+        change.sent,
+        change.sent,
+    )
 
 
 def usage(row: Any) -> Usage:
@@ -193,7 +189,7 @@ def usage(row: Any) -> Usage:
 
 
 def model_row(record: ModelRecord) -> Row:
-    return {"account_id": record.account_id, "method": record.method, "state": record.state}
+    return record.account_id, record.method, record.state
 
 
 def model(row: Any) -> ModelRecord:

@@ -78,7 +78,9 @@ async def opened(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterato
         yield Opened(memory, begin_term)
         return
     database = await open_database(sql_url(request.param, tmp_path, request))
-    yield Opened(SqlTransferStore(database), lambda: SqlStore(database).begin_term("test"))
+    store = SqlTransferStore(database)
+    yield Opened(store, lambda: SqlStore(database).begin_term("test"))
+    await store.close()
     await database.close()
 
 
@@ -320,4 +322,5 @@ async def test_the_migration_goes_down_and_up_with_data(
     assert await terms.begin_term("two") == 2
     await store.commit(2, 1, [Changes([transfer()], [shard()], [batch()])])
     assert list((await store.load()).batches) == [batch()]
+    await store.close()
     await database.close()
