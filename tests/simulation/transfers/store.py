@@ -64,11 +64,7 @@ class Store:
         shards = [one for one in self.shards.values() if one.transfer_id in names]
         return TransferPicture(
             [replace(one) for one in live],
-            [
-                replace(one, skipped=dict(one.skipped))
-                for one in self.shards.values()
-                if one.transfer_id in names
-            ],
+            [replace(one, skipped=dict(one.skipped)) for one in shards],
             [replace(one) for one in self.batches.values() if one.transfer_id in names],
             [one for one in self.waits.values() if one.until > wall],
             [

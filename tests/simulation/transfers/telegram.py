@@ -1,5 +1,5 @@
 """A model of what Telegram does with forwards: it deduplicates random_ids for a while, limits accounts,
-refuses bad messages, lets others post meanwhile, and sometimes acts late. Its journal is what the judge reads."""
+refuses bad messages, lets others post meanwhile, and sometimes acts late. The judge reads what it has."""
 
 from __future__ import annotations
 

@@ -19,6 +19,7 @@ from services.scheduler.domain.transfers.sending import sent, suspect, withdraw
 from services.scheduler.domain.transfers.sentences import protected_source, strict_stop, verdict
 from services.scheduler.domain.transfers.state import Batch, Desk, Outstanding, Shard
 from services.scheduler.domain.transfers.stopping import fail, pause_all
+from services.scheduler.domain.transfers.waiting import NUMBERLESS
 
 _REST = 0.5
 """Seconds that a shard rests when a worker could not begin: its account's state is on its way."""
@@ -155,8 +156,7 @@ def _waits(desk: Desk, shard: Shard, batch: Batch, kind: Meaning, answer: OrderR
 
 
 def _seconds(answer: OrderRefused) -> int:
-    """A flood error without a number counts as 60 s (TELEGRAM.md section 2)."""
-    return answer.seconds or 60
+    return answer.seconds or NUMBERLESS
 
 
 def _verdict(desk: Desk, shard: Shard, account_id: str, answer: OrderRefused) -> None:

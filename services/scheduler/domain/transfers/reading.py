@@ -25,6 +25,7 @@ from services.scheduler.domain.transfers.sentences import (
 )
 from services.scheduler.domain.transfers.state import Desk, Outstanding, Purpose, Shard
 from services.scheduler.domain.transfers.stopping import fail, pause_all
+from services.scheduler.domain.transfers.waiting import note_wait
 
 _BACKOFF = 0.25
 _BACKOFF_CAP = 30.0
@@ -151,16 +152,14 @@ def _may_read(desk: Desk, shard: Shard) -> bool:
 def _failed(desk: Desk, shard: Shard, account_id: str, answer: Answer | None) -> None:
     shard.read_tries += 1
     shard.read_again = desk.now + min(_BACKOFF_CAP, _BACKOFF * 2 ** min(shard.read_tries, 10))
+    if note_wait(desk, account_id, answer):
+        return
     if isinstance(answer, OrderNotDone) and answer.cause == "CHAT_NOT_FOUND":
         _deny(desk, shard, account_id, "CANNOT_READ")
     if not isinstance(answer, OrderRefused):
         return
     kind = meaning(answer)
-    if kind in (Meaning.WAIT, Meaning.WAIT_CHAT):
-        method = answer.method or HISTORY
-        wait = desk.pool.wait(account_id, method, 0, answer.seconds or 60, now=desk.now, wall=desk.wall)
-        desk.saver.wait(wait)
-    elif kind is Meaning.VERDICT:
+    if kind is Meaning.VERDICT:
         pause_all(desk, shard.transfer, reason(answer), *verdict(reason(answer), _name(desk, account_id)))
     elif kind is not Meaning.UNKNOWN:
         shard.detail = read_refused(reason(answer))

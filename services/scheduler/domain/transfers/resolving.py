@@ -14,6 +14,7 @@ from services.scheduler.domain.transfers.sending import save, sent, transmit, wi
 from services.scheduler.domain.transfers.sentences import undecided
 from services.scheduler.domain.transfers.settling import Evidence, Finding, Sought, judge
 from services.scheduler.domain.transfers.state import Batch, Desk, Look, Outstanding, Purpose, Shard
+from services.scheduler.domain.transfers.waiting import note_wait
 
 _BACKOFF = 0.25
 _BACKOFF_CAP = 30.0
@@ -176,14 +177,9 @@ def _look_failed(desk: Desk, batch: Batch, account_id: str, answer: Answer | Non
     put_off(desk, batch)
     if batch.delivered and batch.tries > _TRIES:  # the ids are not worth waiting for
         batch.looks.append(Look(desk.now, account_id, clear=False))
-    if not isinstance(answer, OrderRefused):
+    if note_wait(desk, account_id, answer) or not isinstance(answer, OrderRefused):
         return
-    kind = meaning(answer)
-    if kind in (Meaning.WAIT, Meaning.WAIT_CHAT):
-        method = answer.method or HISTORY
-        wait = desk.pool.wait(account_id, method, 0, answer.seconds or 60, now=desk.now, wall=desk.wall)
-        desk.saver.wait(wait)
-    elif kind is not Meaning.UNKNOWN:
+    if meaning(answer) is not Meaning.UNKNOWN:
         batch.looks.append(Look(desk.now, account_id, clear=False, detail=answer.name))
 
 
