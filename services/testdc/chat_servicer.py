@@ -116,4 +116,5 @@ class ChatServicer:
         after = request.after_id if request.HasField("after_id") else None
         size = min(request.page_size or _PAGE, _MAX_PAGE)
         messages = self._control.get_messages(request.user_id, chat, size, after)
-        return pb.ListMessagesResponse(messages=map(convert.message_out, messages))
+        shown = convert.within_a_message(map(convert.message_out, messages))
+        return pb.ListMessagesResponse(messages=shown)

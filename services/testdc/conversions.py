@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from enum import Enum
 from typing import Any, TypeVar
 
+from google.protobuf.message import Message as ProtobufMessage
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from services.runtime.errors import InvalidArgument
@@ -19,6 +21,8 @@ from services.testdc.handlers_chats import History, Role
 from tgfleet.testdc.v1 import control_pb2 as pb
 
 E = TypeVar("E", bound=Enum)
+M = TypeVar("M", bound=ProtobufMessage)
+_MOST_BYTES = 3_500_000
 
 
 def account_out(account: Account) -> pb.Account:
@@ -200,6 +204,16 @@ def record_out(record: journal.Record) -> pb.Record:
         outcome=_outcome_out(record.outcome),
         **{name: getattr(record, name) for name in _SAME_NAMES},
     )
+
+
+def within_a_message(parts: Iterable[M]) -> Iterator[M]:
+    """As many of the first parts as one gRPC message takes (4 MiB); the next page begins after them."""
+    size = 0
+    for part in parts:
+        size += part.ByteSize() + 8
+        if size > _MOST_BYTES:
+            return
+        yield part
 
 
 def violation_out(violation: judge.Violation) -> pb.Violation:

@@ -96,6 +96,9 @@ class CallDesk:
         elif plan.drop_before:
             self._record(request, Outcome.NO_ANSWER)
             dialogue.link.close("dropped before a call, as told")
+        elif plan.bad_msg and not plan.mute:
+            self._record(request, Outcome.ERROR, code=plan.bad_msg, error="BAD_MSG_NOTIFICATION")
+            dialogue.notify_bad(request.msg_id, plan.bad_msg)
         elif flood := self._state.floods.ask(*self._counted(request)):
             self._refuse(request, flood[1], flood[0])
         elif (plan := self._with_cost(request, plan)).delay or plan.drop_now:
@@ -182,7 +185,9 @@ class CallDesk:
         self._record(
             request, Outcome.NO_ANSWER if silent else Outcome.OK, call_seq, effect=True, target_ids=made
         )
-        if plan.drop_after:
+        if plan.bad_msg:
+            dialogue.notify_bad(request.msg_id, plan.bad_msg)
+        elif plan.drop_after:
             dialogue.link.close("dropped after a call, as told")
         elif not silent:
             dialogue.answer(request.msg_id, result)

@@ -20,6 +20,7 @@ from services.testdc.domain.journal import Record, RecordKind
 from services.testdc.domain.keys import DUPLICATED, AuthKey
 from services.testdc.domain.peers import User
 from services.testdc.handlers_chats import ChatHandlers
+from services.testdc.handlers_messages import MessageHandlers
 from services.testdc.handlers_rules import RuleHandlers
 
 DEATHS = {
@@ -76,7 +77,7 @@ class Account:
     """The error that its key answers with, if it is dead."""
 
 
-class Control(ChatHandlers, RuleHandlers):
+class Control(ChatHandlers, MessageHandlers, RuleHandlers):
     """The control API over one data centre."""
 
     def create_account(self, wanted: NewAccount) -> Account:
@@ -137,6 +138,8 @@ class Control(ChatHandlers, RuleHandlers):
             self._user(fault.user_id)
         if fault.kind is FaultKind.RPC_ERROR and not (fault.code and fault.error):
             raise InvalidArgument("An error needs its code and its name.", field="error")
+        if fault.kind in {FaultKind.BAD_MSG, FaultKind.BAD_MSG_AFTER} and not fault.code:
+            raise InvalidArgument("A bad_msg_notification needs its code.", field="code")
         if fault.kind is FaultKind.FLOOD_WAIT and fault.seconds <= 0:
             raise InvalidArgument("A flood wait needs its seconds.", field="seconds")
         placed = self._centre.state.faults.set(replace(fault))

@@ -2,28 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable
+from dataclasses import dataclass
 from enum import Enum
-from itertools import islice
 
 from services.runtime.errors import FailedPrecondition, InvalidArgument, NotFound
-from services.testdc.domain.afterwards import delete
 from services.testdc.domain.archive import Archive, Recipe
-from services.testdc.domain.errors import TelegramError
-from services.testdc.domain.media import Media, MediaKind
-from services.testdc.domain.message import Message
-from services.testdc.domain.pages import Page
 from services.testdc.domain.peer import Peer, PeerKind
 from services.testdc.domain.peers import Channel, Group, Topic
-from services.testdc.domain.speech import Delivery, Draft, open_channel, open_group, say, send
+from services.testdc.domain.speech import Draft, open_channel, open_group, say
 from services.testdc.handlers_base import HandlersBase
 
 _MOST_EAGER = 10_000
 """Messages of a basic group are kept one by one in each member's box."""
-_ALBUM = range(2, 11)
-_MEDIA_IDS = 1 << 60
-"""Media that is sent through this API is numbered from here."""
 
 
 class Role(Enum):
@@ -51,7 +42,7 @@ class History:
 
 
 class ChatHandlers(HandlersBase):
-    """Chats and what is in them."""
+    """Chats, their members and what is in them from the start."""
 
     def create_group(self, title: str, creator_id: int, members: Iterable[int] = ()) -> Peer:
         """Open a basic group. Raises NotFound."""
@@ -101,7 +92,7 @@ class ChatHandlers(HandlersBase):
     def chats(self) -> list[Peer]:
         """Every basic group and channel."""
         world = self._centre.state.world
-        return [room.peer for room in (*world.groups.values(), *world.channels.values())]
+        return [*(g.peer for g in world.groups.values()), *(c.peer for c in world.channels.values())]
 
     def generate(self, chat: Peer, history: History) -> tuple[int, int]:
         """Fill a chat; returns the first and last number. Raises NotFound, InvalidArgument."""
@@ -193,85 +184,6 @@ class ChatHandlers(HandlersBase):
         group.migrated_to = channel.channel_id
         arriving = Draft("", service="migrate_from", service_text=f"{group.title} {group.chat_id}")
         return self._told(say(world, creator, channel, arriving, self._now())).message.peer
-
-    def send_message(
-        self,
-        sender_id: int,
-        chat: Peer,
-        text: str,
-        reply_to: int = 0,
-        *,
-        media: MediaKind | None = None,
-        topic_id: int = 0,
-    ) -> Message:
-        """Say something as anybody, 777000 included; clients hear of it. Returns the sender's copy.
-
-        Raises NotFound, FailedPrecondition with Telegram's error name as reason.
-        """
-        carried = Media(media, self._media_id()) if media else None
-        return self._send(sender_id, chat, Draft(text, reply_to=reply_to, media=carried, topic_id=topic_id))
-
-    def send_album(
-        self, sender_id: int, chat: Peer, parts: Sequence[MediaKind], caption: str = "", topic_id: int = 0
-    ) -> list[Message]:
-        """Say something in several parts. Raises InvalidArgument beside the errors of send_message."""
-        if len(parts) not in _ALBUM:
-            raise InvalidArgument("An album has 2 to 10 parts.", field="parts")
-        grouped = self._centre.state.world.next_album()
-        draft = Draft(caption, grouped_id=grouped, topic_id=topic_id)
-        sent: list[Message] = []
-        for kind in parts:
-            draft = replace(draft, media=Media(kind, self._media_id()), text="" if sent else caption)
-            sent.append(self._send(sender_id, chat, draft))
-        return sent
-
-    def get_messages(
-        self, user_id: int, chat: Peer, limit: int = 100, after_id: int | None = None
-    ) -> list[Message]:
-        """A chat as one of its members sees it, oldest first: the newest messages, or those above a number.
-
-        Raises NotFound.
-        """
-        box = self._box(user_id, chat)
-        if after_id is None:
-            return box.history(chat, Page(limit=limit))[::-1]
-        return list(islice(box.walk(chat, after_id), limit))
-
-    def delete_messages(self, chat: Peer, message_ids: Sequence[int], user_id: int = 0) -> None:
-        """Remove messages for everybody. Raises NotFound."""
-        world = self._centre.state.world
-        if chat.kind is PeerKind.CHANNEL:
-            channel = self._channel(chat)
-            events = tuple(channel.box.delete(list(message_ids)))
-            deliveries = [Delivery(member, events) for member in sorted(channel.members) if events]
-        else:
-            self._user(user_id)
-            deliveries = delete(world, user_id, list(message_ids), revoke=True)
-        self._centre.state.touch()
-        self._centre.desk.deliver(deliveries)
-
-    def spoil_messages(
-        self, chat: Peer, message_ids: Iterable[int], error: TelegramError | None = None
-    ) -> None:
-        """Let every forward of these messages fail with an error; None makes them good. Raises NotFound."""
-        peer = self._channel(chat).peer
-        bad = self._centre.state.world.bad
-        for message_id in message_ids:
-            bad.pop((peer, message_id), None)
-            if error is not None:
-                bad[peer, message_id] = error
-        self._centre.state.touch()
-
-    def _send(self, sender_id: int, chat: Peer, draft: Draft) -> Message:
-        self._user(sender_id)
-        try:
-            sent = send(self._centre.state.world, sender_id, chat, draft, self._now())
-        except TelegramError as e:
-            raise FailedPrecondition(f"Telegram would refuse this: {e}.", reason=e.name) from e
-        return self._told(sent).message
-
-    def _media_id(self) -> int:
-        return _MEDIA_IDS + self._centre.state.world.next_uid()
 
     def _archive(self, room: Channel | Group, creator_id: int, history: History, first: int) -> Archive:
         world = self._centre.state.world

@@ -95,7 +95,7 @@ class ControlServicer(ChatServicer, RuleServicer, rpc.ControlServiceServicer):
     async def GetJournal(self, request: pb.GetJournalRequest, context: Any) -> pb.GetJournalResponse:
         """See the proto."""
         records = self._control.get_journal(request.after_seq, request.page_size or _JOURNAL_PAGE)
-        return pb.GetJournalResponse(records=map(convert.record_out, records))
+        return pb.GetJournalResponse(records=convert.within_a_message(map(convert.record_out, records)))
 
     async def WatchJournal(
         self, request: pb.WatchJournalRequest, context: Any
@@ -116,6 +116,19 @@ class ControlServicer(ChatServicer, RuleServicer, rpc.ControlServiceServicer):
         return pb.JudgeJournalResponse(
             violations=map(convert.violation_out, found),
             last_seq=records[-1].seq if records else request.after_seq,
+        )
+
+    async def JudgeTransfer(self, request: pb.JudgeTransferRequest, context: Any) -> pb.JudgeTransferResponse:
+        """See the proto."""
+        source, target = convert.chat_in(request.source), convert.chat_in(request.target)
+        found = self._control.judge_transfer(source, target, request.first_id, request.last_id)
+        return pb.JudgeTransferResponse(
+            due=found.due,
+            arrived=found.arrived,
+            lost_ids=found.lost,
+            repeated_ids=found.repeated,
+            disordered_ids=found.disordered,
+            torn_ids=found.torn,
         )
 
 

@@ -57,6 +57,6 @@ async def messages_of(
         after = found[-1].message_id if found else after_id
         request = pb.ListMessagesRequest(chat=chat, user_id=user_id, page_size=PAGE, after_id=after)
         page = (await control.ListMessages(request, timeout=60)).messages
-        found += page
-        if len(page) < PAGE:
+        if not page:
             return found
+        found += page

@@ -225,6 +225,6 @@ def _draw_single(recipe: Recipe, rng: Random) -> _Place:
 def _text(recipe: Recipe, rng: Random) -> str:
     """A text with a gap for the message's number, so that no two are alike."""
     text = "message {} " + " ".join(rng.choices(_WORDS, k=rng.randint(1, 6)))
-    while len(text) < recipe.text_size:
+    while len(text) <= recipe.text_size:  # the gap is longer than the shortest number
         text += " " + rng.choice(_WORDS)
     return text

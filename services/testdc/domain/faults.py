@@ -47,6 +47,10 @@ class FaultKind(Enum):
     """The link is closed after carrying out a call, without an answer."""
     DROP_LATE = "drop_late"
     """The link is closed at once, and the call carried out `delay` seconds later."""
+    BAD_MSG = "bad_msg"
+    """A bad_msg_notification with `code` instead of carrying out a call."""
+    BAD_MSG_AFTER = "bad_msg_after"
+    """The same after carrying it out: what the client cannot know."""
     WRONG_CLOCK = "wrong_clock"
     """The server's clock, as its message ids show it, is `delay` seconds ahead (negative: behind)."""
 
@@ -119,6 +123,8 @@ class Plan:
     """With a delay: close the link at once."""
     drop_before: bool = False
     drop_after: bool = False
+    bad_msg: int = 0
+    """Code of a bad_msg_notification to answer with; the call is carried out only with `mute`."""
 
 
 @dataclass
@@ -239,7 +245,8 @@ def _trouble(fault: Fault) -> Plan:
         delay=fault.delay if fault.kind in _DELAYED else 0.0,
         late=fault.kind in {FaultKind.LATE_EFFECT, FaultKind.DROP_LATE},
         drop_now=fault.kind is FaultKind.DROP_LATE,
-        mute=fault.kind is FaultKind.LOST_ANSWER,
+        mute=fault.kind in {FaultKind.LOST_ANSWER, FaultKind.BAD_MSG_AFTER},
+        bad_msg=fault.code if fault.kind in {FaultKind.BAD_MSG, FaultKind.BAD_MSG_AFTER} else 0,
         drop_before=fault.kind is FaultKind.DROP_BEFORE,
         drop_after=fault.kind is FaultKind.DROP_AFTER,
     )

@@ -79,6 +79,11 @@ class Dialogue:
         head = _RPC_RESULT.to_bytes(4, "little") + msg_id.to_bytes(8, "little")
         self._send(head + result, content=True)
 
+    def notify_bad(self, msg_id: int, code: int) -> None:
+        """Say that a message was not understood, whether that is true or not."""
+        answer = raw.types.BadMsgNotification(bad_msg_id=msg_id, bad_msg_seqno=0, error_code=code)
+        self._send(answer.write(), content=False)
+
     def _check(self, packet: Message) -> int:
         ahead = (packet.msg_id >> 32) - self._clock()
         if ahead > _MAX_AHEAD:

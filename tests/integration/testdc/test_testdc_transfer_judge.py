@@ -64,6 +64,11 @@ class Route:
         """What the judge says."""
         return await judge(self.control, self.source, [self.target], wanted)
 
+    async def verdict(self, **ids: int) -> pb.JudgeTransferResponse:
+        """What the data centre's own judge says."""
+        request = pb.JudgeTransferRequest(source=self.source, target=self.target, **ids)
+        return await self.control.JudgeTransfer(request)
+
     def album(self) -> int:
         """Where an album stands among the units."""
         return next(i for i, unit in enumerate(self.units) if len(unit) > 2)
@@ -93,6 +98,9 @@ async def test_a_good_transfer_is_acquitted(route: Route) -> None:
     assert not finding.faults, finding.report()
     assert finding.arrived == sum(map(len, route.units))
     assert len(finding.calls) >= 4
+    told = await route.verdict()
+    assert (told.due, told.arrived) == (finding.arrived, finding.arrived)
+    assert not [*told.lost_ids, *told.repeated_ids, *told.disordered_ids, *told.torn_ids]
 
 
 async def test_a_good_copy_without_captions_is_acquitted(route: Route) -> None:
@@ -121,6 +129,9 @@ async def test_a_lost_message(route: Route) -> None:
     await route.send_all([unit for unit in route.units if unit != route.units[7]])
     finding = await route.judge()
     assert len(finding.lost) == len(finding.faults) == len(route.units[7])
+    assert list((await route.verdict()).lost_ids) == route.units[7]
+    assert not (await route.verdict(first_id=route.units[8][0])).lost_ids
+    assert not (await route.verdict(last_id=route.units[6][-1])).lost_ids
     assert not (await route.judge(Wanted(may_miss=route.units[7]))).faults
     assert not (await route.judge(Wanted(complete=False))).faults
 
@@ -130,6 +141,7 @@ async def test_a_repeated_batch_and_one_that_was_deleted_since(route: Route) -> 
     await route.send_all(route.units)
     single = next(unit for unit in reversed(route.units) if len(unit) == 1)
     await route.send(single)
+    assert list((await route.verdict()).repeated_ids) == single
     assert len((await route.judge()).repeated) == 1
     stored = await messages_of(route.control, route.target)
     gone = [m.message_id for m in stored if m.source_id == single[0]][-1:]
@@ -143,6 +155,7 @@ async def test_the_wrong_order(route: Route) -> None:
     await route.send_all(route.units[:half])
     finding = await route.judge()
     assert len(finding.disordered) == len(finding.faults) == 1
+    assert list((await route.verdict()).disordered_ids) == route.units[0][:1]
     assert not (await route.judge(Wanted(in_order=False))).faults
 
 
@@ -153,6 +166,7 @@ async def test_a_torn_album(route: Route) -> None:
     await route.send_all([album[1:], *route.units[at + 1 :]])
     finding = await route.judge()
     assert len(finding.torn) == len(finding.faults) == 1
+    assert list((await route.verdict()).torn_ids) == album[:1]
 
 
 async def test_a_call_inside_a_wait(route: Route) -> None:
