@@ -8,7 +8,8 @@ for the time of the asking; whoever else is needed later is started by the trans
 import asyncio
 import base64
 import os
-from collections.abc import AsyncIterator, Mapping, Sequence
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 
@@ -39,6 +40,8 @@ _START_LIMIT = 30.0
 _BORROWED_AT_ONCE = 3
 _POLL = 0.05
 
+Borrow = Callable[[str], Awaitable[None]]
+
 
 async def create(leader: Leader, spec: TransferSpec, request_id: str, time_left: float) -> str:
     """The id of the new transfer, or of the one that the same request made before. Raises InvalidArgument,
@@ -52,10 +55,28 @@ async def create(leader: Leader, spec: TransferSpec, request_id: str, time_left:
             raise refusal(refused)
         ends = asyncio.get_running_loop().time() + time_left
         spec = replace(spec, account_ids=await _resolve(leader, spec, time_left))
-        planned = await _plan(leader, spec, ends)
-        if planned.pinned:
-            spec = replace(spec, account_ids=(planned.pinned,))
-        return await _store(leader, spec, request_id, planned)
+        async with _loans(leader) as borrow:
+            planned = await _plan(leader, spec, borrow, ends)
+            if planned.pinned:
+                spec = replace(spec, account_ids=(planned.pinned,))
+            return await _store(leader, spec, request_id, planned)
+
+
+@asynccontextmanager
+async def _loans(leader: Leader) -> AsyncIterator[Borrow]:
+    """Lends accounts until the end of the block. By then the transfer has borrowed whom it needs."""
+    borrower = f"creation {uuid.uuid4().hex}"
+    lent: list[str] = []
+
+    async def borrow(account_id: str) -> None:
+        lent.append(account_id)
+        await leader.driver.ask(fleet_events.Borrowed(account_id, borrower))
+
+    try:
+        yield borrow
+    finally:
+        for account_id in lent:
+            leader.driver.tell(fleet_events.GivenBack(account_id, borrower))
 
 
 @asynccontextmanager
@@ -79,7 +100,11 @@ async def _resolve(leader: Leader, spec: TransferSpec, time_left: float) -> tupl
         raise InvalidArgument("Choose accounts by ids or by labels, not both.", field="spec.match_labels")
     if not spec.account_ids and not spec.match_labels:
         raise InvalidArgument("Say which accounts may do it, by ids or by labels.", field="spec.account_ids")
-    resolved = await leader.registry.resolve(Selection(spec.account_ids, spec.match_labels), time_left)
+    try:
+        resolved = await leader.registry.resolve(Selection(spec.account_ids, spec.match_labels), time_left)
+    except NotFound as error:  # the registry knows the selection, not that it stands in a spec
+        field = error.field and f"spec.{error.field}"
+        raise NotFound(error.message, reason=error.reason, metadata=error.metadata, field=field) from error
     await leader.accounts_at(resolved.revision, time_left)
     if not resolved.account_ids:
         raise NotFound(
@@ -89,32 +114,26 @@ async def _resolve(leader: Leader, spec: TransferSpec, time_left: float) -> tupl
     return tuple(resolved.account_ids)
 
 
-async def _plan(leader: Leader, spec: TransferSpec, ends: float) -> planning.Plan:
-    borrower = f"creating {id(spec)}"
-    try:
-        running = await _running(leader, spec, borrower, ends)
-        inspections = await _inspect(leader, spec, running, ends)
-        unchecked = [
-            _unchecked(one, only_running=spec.only_running)
-            for one in _views(leader, spec.account_ids)
-            if one.account_id not in inspections
-        ]
-        going = leader.transfers.core.transfers.values()
-        following = [
-            planning.Following(one.record.source.chat_id, one.record.target.chat_id)
-            for one in going
-            if one.record.spec.follow and not one.record.ended
-        ]
-        planned = planning.plan(spec, inspections, unchecked, following)
-    finally:
-        for account_id in spec.account_ids:
-            leader.driver.tell(fleet_events.GivenBack(account_id, borrower))
+async def _plan(leader: Leader, spec: TransferSpec, borrow: Borrow, ends: float) -> planning.Plan:
+    running = await _running(leader, spec, borrow, ends)
+    inspections = await _inspect(leader, spec, running, ends)
+    unchecked = [
+        _unchecked(one, only_running=spec.only_running)
+        for one in _views(leader, spec.account_ids)
+        if one.account_id not in inspections
+    ]
+    following = [
+        planning.Following(one.record.source.chat_id, one.record.target.chat_id)
+        for one in leader.transfers.core.transfers.values()
+        if one.record.spec.follow and not one.record.ended
+    ]
+    planned = planning.plan(spec, inspections, unchecked, following)
     if isinstance(planned, planning.PlanRefused):
         raise refusal(planned)
     return planned
 
 
-async def _running(leader: Leader, spec: TransferSpec, borrower: str, ends: float) -> list[AccountView]:
+async def _running(leader: Leader, spec: TransferSpec, borrow: Borrow, ends: float) -> list[AccountView]:
     """Those that run; if none does, some are borrowed and waited for."""
     views = _views(leader, spec.account_ids)
     running = [one for one in views if one.running]
@@ -122,7 +141,7 @@ async def _running(leader: Leader, spec: TransferSpec, borrower: str, ends: floa
     if running or spec.only_running or not startable:
         return running or _nobody(spec)
     for one in startable[:_BORROWED_AT_ONCE]:
-        await leader.driver.ask(fleet_events.Borrowed(one.account_id, borrower))
+        await borrow(one.account_id)
     loop = asyncio.get_running_loop()
     until = min(ends - _INSPECT_LIMIT / 4, loop.time() + _START_LIMIT)
     while loop.time() < until:
