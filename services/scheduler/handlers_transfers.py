@@ -1,5 +1,5 @@
 """The use cases of transfers that exist: look at them, wish something of them, settle what nobody can tell.
-What has ended is read from the database, all else from the core. Knows no protobuf.
+Progress is read from the database, what only the core knows from there. Knows no protobuf.
 """
 
 import asyncio
@@ -33,7 +33,8 @@ _ON_THE_WAY = {Wish.PAUSE: TransferState.PAUSING, Wish.CANCEL: TransferState.CAN
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """A transfer as it is now: `live` while the core has it, else what is stored."""
+    """A transfer as it is on disk, and `live` while the core has it. What people see has happened: a leader
+    that dies takes nothing of it back."""
 
     record: TransferRecord
     shards: Sequence[ShardRecord]
@@ -51,8 +52,7 @@ async def show(leader: Leader, transfer_id: str) -> Shown:
             field="transfer_id",
         )
     record, shards, refused = stored
-    live = leader.transfers.core.transfers.get(transfer_id)
-    return Shown(record if live is None else live.record, shards, live, refused)
+    return Shown(record, shards, leader.transfers.core.transfers.get(transfer_id), refused)
 
 
 async def page(

@@ -4,6 +4,7 @@ of accounts and workers, and carries out its commands. It never decides.
 Whether this process still leads is compared by the fleet's driver before each round.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
@@ -16,13 +17,16 @@ from services.scheduler.domain.lending import account_view
 from services.scheduler.domain.transfers import commands as c
 from services.scheduler.domain.transfers import events as e
 from services.scheduler.domain.transfers.core import TransferCore
-from services.scheduler.domain.transfers.records import BatchState, Changes
+from services.scheduler.domain.transfers.records import ENDED, BatchState, Changes, TransferState
 from services.scheduler.domain.workers import Presence, Worker
 from services.scheduler.inspecting import PREFIX, Inspections
-from services.scheduler.metrics import ANSWERS, BATCHES, ORDERS, WAITS
+from services.scheduler.metrics import ANSWERS, BATCHES, ORDERS, TRANSFERS, UNDECIDED, WAITS
 from services.scheduler.signals import Signals
 from services.scheduler.streams import Streams
 from tgfleet.scheduler.v1 import scheduler_pb2
+
+_COUNT_PERIOD = 1.0
+"""Seconds between two counts of all transfers for the metrics."""
 
 Tell = Callable[[fleet_events.Event | e.Event], None]
 
@@ -65,6 +69,8 @@ class TransferDriver:
         self._accounts: set[str] = set()
         self._starts_stopped = ""
         self._fresh: set[str] = set()
+        self._changed = True
+        self._counted_at = float("-inf")
         self._carry = self._table()
         for transfer in core.transfers.values():
             self._take_interest(transfer.record.spec.account_ids)
@@ -98,6 +104,9 @@ class TransferDriver:
             self.core.apply(e.Tick(), now, wall)
         for command in self.core.take():
             self._carry[type(command)](command)
+        if self._changed and now - self._counted_at >= _COUNT_PERIOD:
+            self._changed, self._counted_at = False, now
+            _count_transfers(self.core)
 
     def _take_interest(self, account_ids: Iterable[str]) -> None:
         """From now on the core is told of these accounts; of all others it knows nothing."""
@@ -160,12 +169,16 @@ class TransferDriver:
             c.Commit: self._commit,
             c.Borrow: lambda command: tell(fleet_events.Borrowed(command.account_id)),
             c.GiveBack: lambda command: tell(fleet_events.GivenBack(command.account_id)),
-            c.TransferChanged: lambda command: self._signals.changed(transfer_signal(command.transfer_id)),
+            c.TransferChanged: self._transfer_changed,
         }
 
     def _commit(self, command: c.Commit) -> None:
         _count(command.changes)
         self._committer.submit(command.changes, lambda: self._tell(e.Committed(command.commit_id)))
+
+    def _transfer_changed(self, command: c.TransferChanged) -> None:
+        self._changed = True
+        self._signals.changed(transfer_signal(command.transfer_id))
 
     def _to_worker(self, command: c.GiveOrders | c.Acknowledge | c.CancelOrders) -> None:
         stream = self._streams.get(command.attachment)
@@ -193,6 +206,16 @@ def _message(
     if isinstance(command, c.Acknowledge):
         return wire.acknowledge(term, command.order_ids)
     return wire.cancel_orders(term, command.order_ids)
+
+
+def _count_transfers(core: TransferCore) -> None:
+    transfers = core.transfers.values()
+    states = Counter(one.record.state for one in transfers)
+    for state in TransferState:
+        if state not in ENDED:
+            TRANSFERS.labels(state.name).set(states[state])
+    batches = (shard.batch for one in transfers for shard in one.shards.values())
+    UNDECIDED.set(sum(one is not None and one.state is BatchState.UNDECIDED for one in batches))
 
 
 def _count(changes: Changes) -> None:

@@ -120,10 +120,9 @@ def _time_left(context: Context) -> float:
 
 
 def _brief(leader: Leader, shown: handlers.Shown) -> public.Transfer:
-    names = _names(leader)
-    if shown.live is not None:
-        return wire_transfers.live_transfer(shown.live, leader.driver.now(), names)
-    return wire_transfers.stored_transfer(shown.record, shown.shards, names)
+    return wire_transfers.transfer(
+        shown.record, shown.shards, shown.live, leader.driver.now(), _names(leader)
+    )
 
 
 def _detailed(leader: Leader, shown: handlers.Shown) -> public.Transfer:

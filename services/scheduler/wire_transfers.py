@@ -64,23 +64,19 @@ def states(values: Sequence[int]) -> list[TransferState] | None:
     return [_STATES[value] for value in values] if all(value in _STATES for value in values) else None
 
 
-def live_transfer(transfer: Transfer, now: float, name_of: NameOf) -> pb.Transfer:
-    """One that the core has; without refused messages and candidates."""
-    made = _transfer(transfer.record, [shard.record for shard in transfer.shards.values()])
-    made.rate = transfer.rate(now)
-    ended = bool(transfer.record.ended)
-    for number in sorted(transfer.shards):
-        part = transfer.shards[number]
-        made.shards.append(_shard(part.record, name_of, "" if ended else part.detail))
-        if part.batch is not None and part.batch.state is BatchState.UNDECIDED:
-            made.undecided.append(_undecided(part.batch))
-    return made
-
-
-def stored_transfer(record: TransferRecord, shards: Sequence[ShardRecord], name_of: NameOf) -> pb.Transfer:
-    """One that has ended; without refused messages and candidates."""
+def transfer(
+    record: TransferRecord, shards: Sequence[ShardRecord], live: Transfer | None, now: float, name_of: NameOf
+) -> pb.Transfer:
+    """What is stored, and of one that has not ended what only the core (`live`) knows; without refused
+    messages and candidates. `now` is the core's."""
     made = _transfer(record, shards)
-    made.shards.extend(_shard(shard, name_of, "") for shard in shards)
+    for shard in shards:
+        part = live.shards.get(shard.shard) if live is not None else None
+        made.shards.append(_shard(shard, name_of, part.detail if part is not None else ""))
+        if part is not None and part.batch is not None and part.batch.state is BatchState.UNDECIDED:
+            made.undecided.append(_undecided(part.batch))
+    if live is not None:
+        made.rate = live.rate(now)
     return made
 
 

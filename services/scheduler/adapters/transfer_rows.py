@@ -45,8 +45,8 @@ def transfer_row(record: TransferRecord) -> Row:
         record.wish.value,
         record.created,
         record.reason,
-        record.detail,
-        record.action,
+        _text(record.detail),
+        _text(record.action),
         record.wake,
         record.ended,
         _json([asdict(one) for one in record.candidates]),
@@ -127,7 +127,7 @@ def batch_row(record: BatchRecord) -> Row:
         record.attempt,
         record.first_sent,
         _json(record.refused) if record.refused else "{}",
-        record.detail,
+        _text(record.detail),
     )
 
 
@@ -198,6 +198,11 @@ def model(row: Any) -> ModelRecord:
 
 def _json(value: Mapping[Any, Any] | Sequence[Any]) -> str:
     return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+
+
+def _text(value: str) -> str:
+    """PostgreSQL keeps no NUL characters, and a sentence may quote what other people wrote."""
+    return value.replace("\0", "")
 
 
 def _packed(kind: str, numbers: Sequence[int]) -> bytes:

@@ -20,6 +20,8 @@ from services.runtime.errors import Aborted, Unavailable
 from services.runtime.transaction import Transaction, translated
 from services.scheduler.adapters.transfer_statements import Write, statements
 
+_CLOSE_LIMIT = 5.0
+
 
 class SqliteWriter:
     """One thread, one connection; made anew after a failure that the old one may not have survived."""
@@ -43,7 +45,7 @@ class SqliteWriter:
         """After the transaction that is on its way; waits no longer than for another one."""
         closing = asyncio.get_running_loop().run_in_executor(self._thread, self._drop)
         with suppress(TimeoutError):
-            async with asyncio.timeout(LIMIT):
+            async with asyncio.timeout(_CLOSE_LIMIT):
                 await closing
         self._thread.shutdown(wait=False)
 
