@@ -44,14 +44,15 @@ lint: setup ## Check style, types, the direction of imports and the protobuf con
 simulate: setup ## Run SEEDS seeded histories in virtual time from SEED on (default 5000, 1)
 	$(BIN)/python -m tests.simulation --seeds $(or $(SEEDS),5000) --first $(or $(SEED),1) --jobs 2
 
-chaos: setup ## Run HISTORIES random histories of faults from SEED on (default 10, 1)
+chaos: setup ## Run HISTORIES random histories of faults of each KIND (fleet, transfers) from SEED on (default 10, 1)
 	@tests/support/fetch_etcd.sh
-	$(BIN)/python -m tests.chaos --histories $(or $(HISTORIES),10) --seed $(or $(SEED),1)
+	$(BIN)/python -m tests.chaos --histories $(or $(HISTORIES),10) --seed $(or $(SEED),1) --kind $(or $(KIND),both)
 
 bench: setup ## Make the figures that the README quotes, each beside its bare baseline
 	@tests/support/fetch_etcd.sh
 	$(BIN)/python -m benchmarks.rpc_call
 	$(BIN)/python -m benchmarks.session_acquire
+	$(BIN)/python -m benchmarks.checkpoint
 	$(BIN)/python -m benchmarks.encryption
 	$(BIN)/python -m benchmarks.start_all
 	$(BIN)/python -m benchmarks.worker_crash --sessions 100
@@ -59,6 +60,10 @@ bench: setup ## Make the figures that the README quotes, each beside its bare ba
 	$(BIN)/python -m benchmarks.detection
 	$(BIN)/python -m benchmarks.outage
 	$(BIN)/python -m benchmarks.clients
+	$(BIN)/python -m benchmarks.transfer
+	$(BIN)/python -m benchmarks.checkpoint
+	$(BIN)/python -m benchmarks.next_account
+	$(BIN)/python -m benchmarks.prediction
 
 lock: ## Resolve pyproject.toml again into requirements.lock (needs uv)
 	uv pip compile pyproject.toml --extra dev --universal --generate-hashes --no-emit-index-url \
