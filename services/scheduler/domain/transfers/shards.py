@@ -61,10 +61,8 @@ def _without_batch(desk: Desk, shard: Shard) -> None:
         _later(desk, shard, shard.rest, "STARTING", "An account is about to be ready again.")
         return
     intake = shard.intake
-    if intake.ended and not intake.units and not intake.holding and not _begin_again(desk, shard):
+    if intake.ended and not intake.units and not _begin_again(desk, shard):
         return
-    if intake.ended and not intake.units and intake.holding and desk.now >= shard.read_again:
-        intake.ended = False
     count = len(intake.units[0].message_ids) if intake.units else 1
     room = _room(desk, shard, count)
     if not room:
@@ -88,7 +86,8 @@ def _without_batch(desk: Desk, shard: Shard) -> None:
 def _begin_again(desk: Desk, shard: Shard) -> bool:
     """Nothing is left: the shard is finished, or a following one asks for new messages now and then. Whether
     it goes on at once."""
-    _save_tail(desk, shard)
+    if not shard.intake.holding:
+        _save_tail(desk, shard)
     if not shard.transfer.record.spec.follow or shard.record.last_id:
         shard.record.finished = True
         shard.record.checkpoint = max(shard.record.checkpoint, shard.record.last_id)

@@ -1,0 +1,385 @@
+"""The core of transfers from outside: events in, commands out. Nothing is sent before its intent is on disk,
+and nothing follows a batch before it is settled."""
+
+from dataclasses import replace
+
+import pytest
+
+from services.scheduler.domain.transfers import commands as c
+from services.scheduler.domain.transfers import events as e
+from services.scheduler.domain.transfers import orders as o
+from services.scheduler.domain.transfers.batch import random_id
+from services.scheduler.domain.transfers.records import BatchState, TransferState, Wish
+from tests.unit.scheduler.transfer_stage import NAME, RULES, TARGET, Stage, send_of
+
+
+@pytest.fixture
+def stage() -> Stage:
+    stage = Stage()
+    stage.run("a1", "a2")
+    return stage
+
+
+def test_all_messages_go_in_order_and_in_full_batches(stage: Stage) -> None:
+    stage.create(range(1, 36))
+    sizes = []
+    sent: list[int] = []
+    while stage.sends:
+        sizes.append(len(send_of(stage.sends[0]).message_ids))
+        sent.extend(send_of(stage.sends[0]).message_ids)
+        stage.sent()
+    assert sizes == [10, 10, 10, 5]
+    assert sent == list(range(1, 36))
+    assert NAME not in stage.core.transfers
+    assert stage.last_row().state is TransferState.COMPLETED
+
+
+def test_nothing_is_sent_before_its_intent_is_on_disk(stage: Stage) -> None:
+    stage.hold_commits = True
+    stage.create()
+    assert not stage.sends
+    intent = stage.commits[-1].changes.batches[0]
+    assert intent.state is BatchState.INTENDED
+    assert intent.random_ids == tuple(random_id(NAME, TARGET, one) for one in intent.message_ids)
+    assert intent.target_top_id == 500
+    while stage.commits:
+        stage.commit()
+    assert send_of(stage.sends[0]).random_ids == intent.random_ids
+
+
+def test_a_result_and_the_next_intent_are_one_commit(stage: Stage) -> None:
+    stage.create()
+    stage.hold_commits = True
+    new = stage.sent()
+    commits = [command for command in new if isinstance(command, c.Commit)]
+    assert len(commits) == 1
+    states = {row.batch: row.state for row in commits[0].changes.batches}
+    assert states == {1: BatchState.SETTLED, 2: BatchState.INTENDED}
+    assert commits[0].changes.shards[0].checkpoint == 10
+    assert not stage.sends
+
+
+def test_an_answer_is_acknowledged_once_it_is_on_disk(stage: Stage) -> None:
+    stage.create()
+    stage.hold_commits = True
+    order = stage.sends[0]
+    stage.sent()
+    assert not [one for one in stage.of(c.Acknowledge) if order.order_id in one.order_ids]
+    stage.answer(order, o.OrderUnknown("a repetition of the answer changes nothing"))
+    stage.commit()
+    assert [one for one in stage.of(c.Acknowledge) if order.order_id in one.order_ids]
+
+
+def test_a_flood_wait_switches_at_once_and_is_on_disk(stage: Stage) -> None:
+    stage.create(range(1, 41), "a1", "a2")
+    first = stage.sends[0]
+    stage.flood(100)
+    assert len(stage.sends) == 1
+    second = stage.sends[0]
+    assert {first.account_id, second.account_id} == {"a1", "a2"}
+    assert send_of(second).message_ids == send_of(first).message_ids
+    waits = [wait for changes in stage.written for wait in changes.waits]
+    assert [(wait.account_id, wait.seconds) for wait in waits] == [(first.account_id, 100)]
+
+
+def test_with_nobody_left_it_waits_and_wakes_by_itself(stage: Stage) -> None:
+    stage.create(range(1, 41), "a1", "a2")
+    stage.flood(100)
+    stage.flood(50)
+    record = stage.transfer().record
+    assert record.state is TransferState.WAITING
+    assert record.reason == "FLOOD_WAIT"
+    assert record.wake == pytest.approx(stage.wall + 50, abs=2)
+    stage.pass_time(49)
+    assert not stage.sends
+    stage.pass_time(3)
+    assert len(stage.sends) == 1
+    assert stage.state() is TransferState.RUNNING
+
+
+def test_a_wall_clock_that_jumps_wakes_nobody_early(stage: Stage) -> None:
+    stage.create()
+    stage.flood(100)
+    stage.shift = 3600.0
+    stage.pass_time(60)
+    assert not stage.sends
+    stage.shift = -3600.0
+    stage.pass_time(42)
+    assert len(stage.sends) == 1
+
+
+def test_a_newly_running_account_wakes_it_at_once(stage: Stage) -> None:
+    stage.create(range(1, 41), "a1", "a3")
+    stage.flood(1000)
+    assert stage.state() is TransferState.WAITING
+    stage.run("a3")
+    assert [order.account_id for order in stage.sends] == ["a3"]
+
+
+def test_slow_mode_counts_for_the_chat_only(stage: Stage) -> None:
+    stage.create()
+    stage.refuse("SLOWMODE_WAIT_X", 420, 30)
+    waits = [wait for changes in stage.written for wait in changes.waits]
+    assert [(wait.chat_id, wait.seconds) for wait in waits] == [(TARGET, 30)]
+
+
+def test_a_culprit_is_found_by_halves_and_skipped(stage: Stage) -> None:
+    stage.create(range(1, 11))
+    delivered: list[int] = []
+    for _ in range(50):
+        if not stage.sends:
+            break
+        ids = send_of(stage.sends[0]).message_ids
+        if 7 in ids:
+            stage.refuse("MEDIA_EMPTY")
+        else:
+            delivered.extend(ids)
+            stage.sent()
+    assert delivered == [1, 2, 3, 4, 5, 6, 8, 9, 10]
+    rows_of = [row for changes in stage.written for row in changes.batches]
+    refused = {key: value for row in rows_of for key, value in row.refused.items()}
+    assert refused == {7: "MEDIA_EMPTY"}
+    rows = [row for changes in stage.written for row in changes.shards]
+    assert (rows[-1].done, rows[-1].skipped, rows[-1].finished) == (9, {"MEDIA_EMPTY": 1}, True)
+
+
+def test_a_strict_transfer_stops_at_the_culprit(stage: Stage) -> None:
+    stage.create(range(1, 3), strict=True)
+    while stage.sends:
+        if 2 in send_of(stage.sends[0]).message_ids:
+            stage.refuse("MEDIA_EMPTY")
+        else:
+            stage.sent()
+    record = stage.transfer().record
+    assert (record.state, record.reason) == (TransferState.PAUSED, "MEDIA_EMPTY")
+
+
+@pytest.mark.parametrize(
+    ("name", "code"), [("PEER_FLOOD", 400), ("FROZEN_METHOD_INVALID", 420), ("USER_DEACTIVATED_BAN", 401)]
+)
+def test_a_verdict_pauses_the_whole_transfer(stage: Stage, name: str, code: int) -> None:
+    stage.create(range(1, 41), "a1", "a2", shards=[(1, 20), (21, 40)])
+    stage.refuse(name, code)
+    assert stage.state() is TransferState.PAUSING
+    stage.sent()
+    assert stage.state() is TransferState.PAUSED
+    assert stage.transfer().record.reason == name
+    assert not stage.sends
+    stage.feed(e.Wished(NAME, Wish.RUN))
+    assert len(stage.sends) == 2
+
+
+def test_a_protected_source_fails_it(stage: Stage) -> None:
+    stage.create()
+    stage.refuse("CHAT_FORWARDS_RESTRICTED", 406)
+    assert stage.last_row().state is TransferState.FAILED
+    assert stage.last_row().reason == "CHAT_PROTECTED"
+
+
+def test_an_account_that_cannot_post_is_not_asked_again(stage: Stage) -> None:
+    stage.create(range(1, 41), "a1", "a2")
+    first = stage.sends[0].account_id
+    stage.refuse("CHAT_WRITE_FORBIDDEN", 403)
+    assert stage.sends[0].account_id != first
+    stage.refuse("CHAT_WRITE_FORBIDDEN", 403)
+    record = stage.transfer().record
+    assert (record.state, record.reason) == (TransferState.WAITING, "NO_ACCOUNT_LEFT")
+    stage.feed(e.Wished(NAME, Wish.RUN))
+    assert len(stage.sends) == 1
+
+
+def test_slow_mode_may_want_one_at_a_time(stage: Stage) -> None:
+    stage.create()
+    stage.refuse("SLOWMODE_MULTI_MSGS_DISABLED")
+    assert send_of(stage.sends[0]).message_ids == (1,)
+    stage.sent()
+    assert send_of(stage.sends[0]).message_ids == (2,)
+
+
+def test_a_pause_lets_the_batch_settle_and_sends_nothing_more(stage: Stage) -> None:
+    stage.create()
+    stage.feed(e.Wished(NAME, Wish.PAUSE))
+    assert stage.state() is TransferState.PAUSING
+    stage.sent()
+    assert stage.state() is TransferState.PAUSED
+    assert stage.last_row().state is TransferState.PAUSED
+    assert not stage.sends
+    assert stage.shard().record.checkpoint == 10
+    stage.feed(e.Wished(NAME, Wish.RUN))
+    assert send_of(stage.sends[0]).message_ids[0] == 11
+
+
+def test_the_last_wish_wins(stage: Stage) -> None:
+    stage.create()
+    for wish in (Wish.PAUSE, Wish.PAUSE, Wish.RUN, Wish.PAUSE, Wish.RUN):
+        stage.feed(e.Wished(NAME, wish))
+    stage.finish()
+    assert stage.last_row().state is TransferState.COMPLETED
+
+
+def test_a_pause_while_the_intent_is_on_its_way_sends_nothing(stage: Stage) -> None:
+    stage.hold_commits = True
+    stage.create()
+    stage.feed(e.Wished(NAME, Wish.PAUSE))
+    while stage.commits:
+        stage.commit()
+    assert not stage.sends
+    assert stage.state() is TransferState.PAUSED
+    settled = [row for changes in stage.written for row in changes.batches if row.state is BatchState.SETTLED]
+    assert settled[0].detail.startswith("not sent")
+
+
+def test_a_cancellation_is_for_good(stage: Stage) -> None:
+    stage.create()
+    stage.feed(e.Wished(NAME, Wish.CANCEL))
+    stage.feed(e.Wished(NAME, Wish.RUN))
+    assert stage.state() is TransferState.CANCELLING
+    stage.sent()
+    assert stage.last_row().state is TransferState.CANCELLED
+    assert NAME not in stage.core.transfers
+
+
+def test_an_account_that_goes_away_before_the_send_costs_nothing(stage: Stage) -> None:
+    stage.hold_commits = True
+    stage.create(range(1, 41), "a1", "a2")
+    account_id = stage.shard().account_id
+    stage.stop(account_id)
+    while stage.commits:
+        stage.commit()
+    assert [order.account_id for order in stage.sends] == [({"a1", "a2"} - {account_id}).pop()]
+
+
+def test_a_wait_that_is_heard_of_while_the_intent_is_written_is_kept(stage: Stage) -> None:
+    stage.hold_commits = True
+    stage.create()
+    stage.core.desk.pool.wait("a1", "messages.forwardMessages", 0, 50, now=stage.now, wall=stage.wall)
+    while stage.commits:
+        stage.commit()
+    assert not stage.sends
+
+
+def test_the_target_is_followed_when_it_migrates(stage: Stage) -> None:
+    stage.create()
+    order = stage.sends.pop(0)
+    ids = send_of(order).message_ids
+    stage.answer(order, o.Sent(ids, tuple(range(600, 610)), migrated_to_chat_id=-1009))
+    assert send_of(stage.sends[0]).target.chat_id == -1009
+    assert send_of(stage.sends[0]).random_ids[0] == random_id(NAME, TARGET, 11)
+
+
+def test_a_source_that_migrates_ends_it_with_a_reason(stage: Stage) -> None:
+    stage.hold_reads = True
+    stage.create()
+    for order in list(stage.reads):
+        if isinstance(order.work, o.ReadSource):
+            stage.answer(order, o.SourcePage([], 5, migrated_to_chat_id=-1009))
+    assert stage.last_row().state is TransferState.FAILED
+    assert stage.last_row().reason == "SOURCE_MIGRATED"
+
+
+def test_an_account_is_given_away_after_its_turn() -> None:
+    stage = Stage(replace(RULES, turn=2))
+    stage.run("a1")
+    stage.create(range(1, 101), name="tr_1")
+    stage.create(range(1, 101), name="tr_2")
+    turns = []
+    while stage.sends:
+        turns.append(stage.sends[0].order_id.split("/")[0])
+        stage.sent()
+    assert turns[:8] == ["tr_1", "tr_1", "tr_2", "tr_2", "tr_1", "tr_1", "tr_2", "tr_2"]
+    assert len(turns) == 20
+
+
+def test_shards_side_by_side_use_one_account_each(stage: Stage) -> None:
+    stage.create(range(1, 41), "a1", "a2", shards=[(1, 20), (21, 40)])
+    assert {order.account_id for order in stage.sends} == {"a1", "a2"}
+    assert [send_of(order).message_ids[0] for order in stage.sends] == [1, 21]
+
+
+def test_the_targets_limit_holds_over_all_transfers() -> None:
+    stage = Stage(replace(RULES, max_per_hour=25))
+    stage.run("a1", "a2")
+    stage.create(range(1, 41), "a1", name="tr_1")
+    stage.create(range(1, 41), "a2", name="tr_2")
+    count = 0
+    while stage.sends:
+        count += len(send_of(stage.sends[0]).message_ids)
+        stage.sent()
+    assert count == 25
+    assert {stage.state("tr_1"), stage.state("tr_2")} == {TransferState.WAITING}
+    assert stage.transfer("tr_1").record.reason == "MAX_PER_HOUR"
+    stage.pass_time(3500)
+    assert not stage.sends
+    stage.pass_time(130)
+    assert stage.sends
+
+
+def test_a_following_transfer_polls_and_goes_on(stage: Stage) -> None:
+    stage.create(range(1, 11), shards=[(1, 0)], follow=True)
+    stage.finish()
+    assert stage.state() is TransferState.FOLLOWING
+    assert not stage.shard().account_id
+    stage.messages[11] = o.SourceMessage(11)
+    stage.pass_time(RULES.follow_interval + 0.1)
+    assert send_of(stage.sends[0]).message_ids == (11,)
+    stage.sent()
+    assert stage.state() is TransferState.FOLLOWING
+
+
+def test_an_album_that_still_grows_is_awaited_when_following(stage: Stage) -> None:
+    stage.create([1], shards=[(1, 0)], follow=True)
+    stage.finish()
+    stage.messages[2] = o.SourceMessage(2, 77)
+    stage.pass_time(RULES.follow_interval + 0.1)
+    assert not stage.sends
+    stage.messages[3] = o.SourceMessage(3, 77)
+    stage.pass_time(RULES.follow_min_age + 0.1)
+    stage.pass_time(RULES.follow_min_age + 0.1)
+    assert send_of(stage.sends[0]).message_ids == (2, 3)
+
+
+def test_a_stopped_account_is_borrowed_and_given_back(stage: Stage) -> None:
+    stage.view("a3", wanted=False, startable=True)
+    stage.create(range(1, 11), "a3")
+    assert [one.account_id for one in stage.of(c.Borrow)] == ["a3"]
+    assert stage.state() is TransferState.WAITING
+    stage.run("a3", wanted=False, startable=False)
+    stage.finish()
+    assert stage.last_row().state is TransferState.COMPLETED
+    stage.pass_time(RULES.idle_release - 1)
+    assert not stage.of(c.GiveBack)
+    stage.pass_time(2)
+    assert [one.account_id for one in stage.of(c.GiveBack)] == ["a3"]
+
+
+def test_only_running_accounts_are_used_when_so_asked(stage: Stage) -> None:
+    stage.view("a3", wanted=False, startable=True)
+    stage.create(range(1, 11), "a3", only_running=True)
+    assert not stage.of(c.Borrow)
+    assert stage.state() is TransferState.WAITING
+
+
+def test_after_a_wait_the_account_used_last_is_preferred() -> None:
+    stage = Stage()
+    stage.run("a1")
+    stage.run("a2", priority=0)
+    stage.create(range(1, 101), "a1", "a2")
+    used = stage.sends[0].account_id
+    stage.sent()
+    stage.feed(e.Wished(NAME, Wish.PAUSE))
+    stage.sent()
+    stage.feed(e.Wished(NAME, Wish.RUN))
+    assert stage.sends[0].account_id == used
+
+
+def test_a_reading_that_must_wait_moves_to_another_account(stage: Stage) -> None:
+    stage.hold_reads = True
+    stage.create(range(1, 41), "a1", "a2")
+    order = next(one for one in stage.reads if isinstance(one.work, o.ReadSource))
+    inspection = next(one for one in stage.reads if isinstance(one.work, o.InspectChats))
+    stage.hold_reads = False
+    stage.obey(inspection)
+    stage.answer(order, o.OrderRefused(420, "FLOOD_WAIT_X", 500, "messages.getHistory"))
+    stage.pass_time(1)
+    assert stage.sends
+    assert stage.sends[0].account_id != order.account_id
