@@ -123,41 +123,42 @@ KINDS = (
     "bucket-full",
     "bucket-fixed",
     "window",
-    "window-jitter",
+    "window-uneven",
     "sliding",
     "sliding-fixed",
     "escalating",
 )
+"""What `draw` draws from."""
 
 
-def draw(rng: random.Random, kind: str = "") -> tuple[str, Callable[[], Policy]]:
-    """A kind with figures, and what makes an account's own rule of it."""
+@dataclass(frozen=True, slots=True)
+class Hidden:
+    """A rule that was drawn; `make` gives each account its own. `period`: seconds until a budget is back."""
+
+    kind: str
+    budget: int
+    period: float
+    make: Callable[[], Policy]
+
+
+def draw(rng: random.Random, kind: str = "") -> Hidden:
+    """One that nobody knows beforehand."""
     kind = kind or rng.choice(KINDS)
-    budget = rng.randrange(250, 2500)
-    length = rng.uniform(60, 1800)
-    rate = budget / length
-    fixed = max(1, round(rng.uniform(0.1, 1.0) * length))
-    seed = rng.randrange(2**32)
-    fresh = random.Random(seed)
+    budget, period = rng.randrange(250, 2500), rng.uniform(60, 1800)
+    rate, fixed = budget / period, max(1, round(rng.uniform(0.1, 1.0) * period))
+    phases = random.Random(rng.randrange(2**32))
 
-    def make() -> Policy:
-        match kind:
-            case "bucket":
-                return Bucket(budget, rate)
-            case "bucket-full":
-                return Bucket(budget, rate, "full")
-            case "bucket-fixed":
-                return Bucket(budget, rate, fixed)
-            case "window":
-                return Window(budget, length, fresh.uniform(0, length))
-            case "window-jitter":
-                own = random.Random(fresh.randrange(2**32))
-                return Window(budget, length, fresh.uniform(0, length), 0.1, own)
-            case "sliding":
-                return Sliding(budget, length)
-            case "sliding-fixed":
-                return Sliding(budget, length, fixed)
-            case _:
-                return Escalating(Bucket(budget, rate), calm=length)
+    def window(jitter: float) -> Window:
+        return Window(budget, period, phases.uniform(0, period), jitter, random.Random(phases.random()))
 
-    return f"{kind} budget {budget} in {length:.0f} s", make
+    makers: dict[str, Callable[[], Policy]] = {
+        "bucket": lambda: Bucket(budget, rate),
+        "bucket-full": lambda: Bucket(budget, rate, "full"),
+        "bucket-fixed": lambda: Bucket(budget, rate, fixed),
+        "window": lambda: window(0.0),
+        "window-uneven": lambda: window(0.1),
+        "sliding": lambda: Sliding(budget, period),
+        "sliding-fixed": lambda: Sliding(budget, period, fixed),
+        "escalating": lambda: Escalating(Bucket(budget, rate), calm=period),
+    }
+    return Hidden(kind, budget, period, makers[kind])

@@ -4,12 +4,12 @@ messages, with as many shards as asked for. Counts what a user sees: messages th
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from services.scheduler.domain.transfers.choosing.pool import Pool
 from services.scheduler.domain.transfers.choosing.words import Ask, Chosen, PoolAccount
-from services.scheduler.domain.transfers.records import ModelRecord, TransferPicture
+from services.scheduler.domain.transfers.records import ModelRecord, TransferPicture, WaitRecord
 from tests.support.hidden_policies import Policy
 
 METHOD = "messages.forwardMessages"
@@ -38,13 +38,15 @@ class Trial:
     shards: int = 1
     now: float = 10.0
     models: dict[tuple[str, str], ModelRecord] = field(default_factory=dict)
+    told: dict[str, WaitRecord] = field(default_factory=dict)
+    """The latest wait of each account."""
 
     def __post_init__(self) -> None:
         self.restart()
 
     def restart(self) -> None:
         """A new process that has only what was kept."""
-        picture = TransferPicture((), (), (), (), (), list(self.models.values()))
+        picture = TransferPicture((), (), (), list(self.told.values()), (), list(self.models.values()))
         self.pool = Pool(picture, prediction=self.prediction, now=self.now, wall=WALL + self.now)
         for account_id in self.policies:
             self.pool.update(PoolAccount(account_id, account_id), self.now, WALL + self.now)
@@ -80,11 +82,13 @@ class Trial:
 
     def _call(self, shard: int, account_id: str, count: int, outcome: Outcome) -> tuple[float, int, str]:
         done = self.now + CALL + PER_MESSAGE * count
+        if account_id in self.told and WALL + self.now < self.told[account_id].until:
+            outcome.calls_inside_waits += 1
         wait = self.policies[account_id].call(count, self.now)
         if wait:
             outcome.waits += 1
             outcome.waited += wait
-            self.pool.wait(account_id, METHOD, 0, wait, now=done, wall=WALL + done)
+            self.told[account_id] = self.pool.wait(account_id, METHOD, 0, wait, now=done, wall=WALL + done)
             self.pool.note_flood(account_id, METHOD, wait, count, now=done, wall=WALL + done)
             self.pool.free(account_id, str(shard))
         else:
@@ -95,30 +99,34 @@ class Trial:
         return done, shard, "" if wait else account_id
 
 
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """The second of two runs of equal length, with prediction and without."""
+
+    on: Outcome
+    off: Outcome
+
+    @property
+    def waits(self) -> float:
+        """Flood waits with prediction, as a share of those without."""
+        return self.on.waits / max(1, self.off.waits)
+
+    @property
+    def throughput(self) -> float:
+        """The same for messages."""
+        return self.on.messages / max(1, self.off.messages)
+
+
 def compare(
-    make: Callable[[], Policy],
-    accounts: int,
-    seconds: float,
-    *,
-    shards: int = 1,
-    pause: float = 0.0,
-    restart: bool = False,
-) -> tuple[Outcome, Outcome]:
-    """(on, off) of a second run, after a first one of equal length (and a pause) in which to learn."""
-    outcomes: list[Outcome] = []
-    for prediction in (True, False):
-        policies: dict[str, Policy] = {f"acc_{number}": make() for number in range(accounts)}
-        trial = Trial(policies, prediction, shards)
+    make: Callable[[], Policy], *, accounts: int, seconds: float, shards: int = 1, pause: float = 0.0
+) -> Compared:
+    """The first run is there to learn in. Then a pause, and a new process that has what was kept."""
+
+    def second_run(*, prediction: bool) -> Outcome:
+        trial = Trial({f"acc_{number}": make() for number in range(accounts)}, prediction, shards)
         trial.run(seconds)
         trial.now += pause
-        if restart:
-            trial.restart()
-        outcomes.append(trial.run(seconds))
-    return outcomes[0], outcomes[1]
+        trial.restart()
+        return trial.run(seconds)
 
-
-def median(values: Sequence[float]) -> float:
-    """The middle one."""
-    ordered = sorted(values)
-    middle = len(ordered) // 2
-    return ordered[middle] if len(ordered) % 2 else (ordered[middle - 1] + ordered[middle]) / 2
+    return Compared(second_run(prediction=True), second_run(prediction=False))
