@@ -151,8 +151,10 @@ class SimFleet(Fleet):
 
     def __init__(self, worker: WorkerProcess) -> None:
         tools = SimpleNamespace(catalog=NoCatalog(), clock=worker.loop, outbox=worker.outbox)
+        tools.transfers = TransferDesk()
         tools.fleet_ids = SimpleNamespace(user_ids=frozenset())
         super().__init__(tools, 10, worker.loop)  # type: ignore[arg-type]
+        self.transfers: TransferDesk = tools.transfers
         self._terms = worker.play.bug.terms()
         self._worker = worker
 
@@ -186,7 +188,7 @@ class WorkerProcess:
         self.acquirer = Acquirer(registry, self.keeper, self.releaser, loop, patience=_PATIENCE, rng=rng)
         self.outbox = Outbox(loop.monotonic)
         self.fleet = SimFleet(self)
-        catalog, transfers = NoCatalog(), TransferDesk()
+        catalog, transfers = NoCatalog(), self.fleet.transfers
         streams = StreamKeeper(self, self.fleet, self.outbox, catalog, transfers=transfers, rng=rng)  # type: ignore[arg-type]
         for one in (self.keeper, self.releaser, self.acquirer, streams):
             loop.spawn(one.run())
