@@ -103,6 +103,7 @@ async def server_error(control: Control, scene: Scene, rng: random.Random) -> st
 async def bad_message(control: Control, scene: Scene, rng: random.Random) -> str:
     """One message of the source cannot be moved at all."""
     bad = rng.randint(scene.source.first_id, scene.source.last_id)
+    scene.spoiled.append(bad)
     await control.SpoilMessages(
         pb.SpoilMessagesRequest(chat=scene.source.chat, message_ids=[bad]), timeout=10
     )

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import grpc
 
-from tests.support.chats import marked_id, mixed, new_channel
+from tests.support.chats import marked_id, messages_of, mixed, new_channel
 from tests.support.fleet import Client
 from tests.support.telegram import Control, Sample, new_account, new_accounts
 from tgfleet.gateway.v1 import transfer_pb2
@@ -30,6 +30,8 @@ class Scene:
     accounts: dict[str, Sample]
     source: pb.CreateChatResponse
     target: pb.CreateChatResponse
+    spoiled: list[int] = field(default_factory=list)
+    """Messages of the source that Telegram refuses to move."""
 
     @property
     def source_id(self) -> int:
@@ -61,6 +63,13 @@ async def new_scene(
         control, owner.user_id, members=ids, admins=ids, kind=pb.CHAT_KIND_SUPERGROUP, title="Target"
     )
     return Scene(owner.user_id, samples, source, target)
+
+
+async def unmovable(control: Control, scene: Scene) -> set[int]:
+    """The spoiled messages, and the albums they are part of: an album goes whole or not at all."""
+    albums = {m.message_id: m.grouped_id for m in await messages_of(control, scene.source.chat)}
+    torn = {albums.get(bad, 0) for bad in scene.spoiled} - {0}
+    return set(scene.spoiled) | {one for one, album in albums.items() if album in torn}
 
 
 class Transfers:
