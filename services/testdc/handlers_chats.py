@@ -158,8 +158,7 @@ class ChatHandlers(HandlersBase):
         channel.forum = True
         opening = say(world, creator, channel, Draft("", service="topic", service_text=title), self._now())
         number = opening.message.message_id
-        opening.message.topic_id = number
-        channel.box.by_topic[number] = [number]
+        channel.box.messages.file_under(number, opening.message)
         channel.topics[number] = Topic(number, title, creator.user_id, self._now(), closed=closed)
         self._told(opening)
         return number

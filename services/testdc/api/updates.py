@@ -41,7 +41,7 @@ def get_channel_difference(call: Call, query: Any) -> Any:
 def state(call: Call) -> Any:
     """The caller's update state, as several methods return it."""
     box = call.me.box
-    unread = sum(box.unread(peer) for peer in box.by_peer)
+    unread = sum(box.unread(peer) for peer in box.messages.by_peer)
     return raw.types.updates.State(pts=box.pts, qts=0, date=call.now, seq=0, unread_count=unread)
 
 

@@ -31,7 +31,7 @@ def delete(world: World, user_id: int, message_ids: list[int], *, revoke: bool) 
     uids = {own.messages[i].uid for i in message_ids if i in own.messages}
     deliveries = []
     for user in world.users.values() if revoke else [world.users[user_id]]:
-        ids = [i for uid in uids if (i := user.box.by_uid.get(uid))]
+        ids = [i for uid in uids if (i := user.box.messages.by_uid.get(uid))]
         deliveries += [Delivery(user.user_id, (event,)) for event in user.box.delete(ids)]
     return deliveries
 
@@ -51,8 +51,9 @@ def _tell_author(world: World, reader_id: int, peer: Peer, upto: int) -> list[De
     if peer.kind is not PeerKind.USER or peer.peer_id == reader_id:
         return []
     box, author = world.users[reader_id].box, world.users[peer.peer_id]
-    uids = [box.messages[i].uid for i in box.by_peer[peer] if i <= upto and not box.messages[i].outgoing]
-    theirs = author.box.by_uid.get(uids[-1]) if uids else None
+    said = [box.messages[i] for i in box.messages.by_peer[peer] if i <= upto]
+    uids = [message.uid for message in said if not message.outgoing]
+    theirs = author.box.messages.by_uid.get(uids[-1]) if uids else None
     if theirs is None:
         return []
     event = author.box.mark(EventKind.READ_OUTBOX, Peer(PeerKind.USER, reader_id), theirs)

@@ -12,8 +12,10 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING
 
+from services.testdc.domain.frozenlog import FrozenLog
 from services.testdc.domain.message import Message
 from services.testdc.domain.pages import Page, Run, cut
+from services.testdc.domain.shelf import Shelf
 
 if TYPE_CHECKING:
     from .archive import Archive
@@ -51,14 +53,11 @@ class Event:
 class Box:
     """Messages in order of their ids, events in order of their pts."""
 
-    messages: dict[int, Message] = field(default_factory=dict)
+    messages: Shelf = field(default_factory=Shelf)
     """Those that are kept one by one; beside them the archives."""
-    by_peer: dict[Peer, list[int]] = field(default_factory=dict)
-    by_topic: dict[int, list[int]] = field(default_factory=dict)
-    by_uid: dict[int, int] = field(default_factory=dict)
     archives: list[Archive] = field(default_factory=list)
     """Computed messages, in order of their numbers; only channels have them."""
-    events: list[Event] = field(default_factory=list)
+    events: FrozenLog[Event] = field(default_factory=FrozenLog)
     pts: int = 1
     last_id: int = 0
     read_in: dict[Peer, int] = field(default_factory=dict)
@@ -68,11 +67,7 @@ class Box:
         """Append a message under the next id and say so."""
         self.last_id += 1
         message.message_id = self.last_id
-        self.messages[message.message_id] = message
-        self.by_peer.setdefault(message.peer, []).append(message.message_id)
-        if message.topic_id:
-            self.by_topic.setdefault(message.topic_id, []).append(message.message_id)
-        self.by_uid[message.uid] = message.message_id
+        self.messages.put(message)
         event = self._event(EventKind.NEW_MESSAGE, message.peer, (message.message_id,))
         message.pts = event.pts
         return event
@@ -106,11 +101,9 @@ class Box:
             message = self.find(message_id)
             if message is None:
                 continue
-            if self.messages.pop(message_id, None) is None:
+            if self.messages.take(message_id) is None:
                 for archive in self.archives:
                     archive.remove(message_id)
-            else:
-                self._unlist(message)
             gone.setdefault(message.peer, []).append(message_id)
         return [self._event(EventKind.DELETED, peer, tuple(ids)) for peer, ids in gone.items()]
 
@@ -122,8 +115,8 @@ class Box:
         """The numbers of a chat, or of one topic of it."""
         if topic_id:
             archives = [archive for archive in self.archives if archive.topic_id == topic_id]
-            return Run(self.by_topic.get(topic_id, []), archives)
-        return Run(self.by_peer.get(peer, []), self.archives)
+            return Run(self.messages.by_topic.get(topic_id, []), archives)
+        return Run(self.messages.by_peer.get(peer, []), self.archives)
 
     def history(self, peer: Peer, page: Page, topic_id: int = 0) -> list[Message]:
         """One page of a chat, newest first, as messages.getHistory defines it."""
@@ -140,13 +133,13 @@ class Box:
 
     def unread(self, peer: Peer) -> int:
         """How many messages of others came after the read mark."""
-        ids = self.by_peer.get(peer, [])
+        ids = self.messages.by_peer.get(peer, [])
         later = ids[bisect_left(ids, self.read_in.get(peer, 0) + 1) :]
         return sum(not self.messages[i].outgoing for i in later)
 
     def unread_by(self, user_id: int, peer: Peer, read: int) -> int:
         """The same for a member of a channel; of archives every place above the mark counts."""
-        ids = self.by_peer.get(peer, [])
+        ids = self.messages.by_peer.get(peer, [])
         later = ids[bisect_left(ids, read + 1) :]
         archived = sum(max(a.last - max(read, a.first - 1), 0) for a in self.archives)
         return archived + sum(self.messages[i].author_id != user_id for i in later)
@@ -158,12 +151,6 @@ class Box:
     def _date(self, message_id: int) -> int:
         message = self.find(message_id)
         return message.date if message else 0
-
-    def _unlist(self, message: Message) -> None:
-        self.by_peer[message.peer].remove(message.message_id)
-        if message.topic_id:
-            self.by_topic[message.topic_id].remove(message.message_id)
-        self.by_uid.pop(message.uid, None)
 
     def _event(self, kind: EventKind, peer: Peer, ids: tuple[int, ...], max_id: int = 0) -> Event:
         self.pts += len(ids) or 1

@@ -15,8 +15,9 @@ from services.testdc.domain.ledger import DUPLICATE
 from services.testdc.domain.media import CAPTIONED
 from services.testdc.domain.message import Message, Origin
 from services.testdc.domain.peer import Peer, PeerKind
+from services.testdc.domain.peers import Channel
 from services.testdc.domain.rights import check_forwarding, check_slow_mode, room_to_write
-from services.testdc.domain.speech import Delivery, Draft, Sent, say, sent_before
+from services.testdc.domain.speech import Delivery, Draft, Sent, put, sent_before, to_members
 from services.testdc.domain.world import World
 
 MAX_MESSAGES = 100
@@ -68,8 +69,9 @@ def forward(world: World, sender_id: int, order: Order, now: int) -> Forwarded:
             sent.append(repeats[random_id])
         elif message_id in found:
             draft = _draft(world, order, found[message_id], random_id, albums)
-            sent.append(say(world, sender, room, draft, now))
-    return Forwarded(tuple(sent), _gathered(sent))
+            sent.append(put(world, sender, room, draft, now))
+    deliveries = to_members(room, sent) if isinstance(room, Channel) else _gathered(sent)
+    return Forwarded(tuple(sent), deliveries)
 
 
 def _pairs(order: Order) -> list[tuple[int, int]]:

@@ -6,6 +6,7 @@ message means for others is returned as deliveries, for somebody else to push.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -92,15 +93,26 @@ def send(world: World, sender_id: int, peer: Peer, draft: Draft, now: int) -> Se
 
 def say(world: World, sender: User, room: Room, draft: Draft, now: int) -> Sent:
     """Put a message into every box where it belongs. Whether it is allowed was asked before."""
+    sent = put(world, sender, room, draft, now)
+    return replace(sent, deliveries=to_members(room, [sent])) if isinstance(room, Channel) else sent
+
+
+def put(world: World, sender: User, room: Room, draft: Draft, now: int) -> Sent:
+    """The same, but members of a channel are not among the deliveries; see to_members."""
     message = _message(world, sender, room.peer, draft, now)
     if isinstance(room, Channel):
         sent = _to_channel(room, message, now)
     else:
         others = [room] if isinstance(room, User) else [world.users[i] for i in sorted(room.members)]
         sent = _to_people(sender, others, message)
-    entry = Entry(room.peer, sent.message.message_id, now)
-    world.ledger.keep(sender.user_id, draft.random_id, entry)
+    world.ledger.keep(Entry(sender.user_id, draft.random_id, room.peer, message.message_id, now))
     return sent
+
+
+def to_members(channel: Channel, sent: Sequence[Sent]) -> tuple[Delivery, ...]:
+    """What every member of a channel must hear of."""
+    events = tuple(one.event for one in sent if not one.repeated)
+    return tuple(Delivery(member, events) for member in sorted(channel.members) if events)
 
 
 def sent_before(world: World, sender_id: int, entry: Entry) -> Sent:
@@ -140,8 +152,7 @@ def _to_channel(channel: Channel, message: Message, now: int) -> Sent:
     event = channel.box.add(message)
     channel.read[message.author_id] = message.message_id
     channel.last_sent[message.author_id] = now
-    events = (event,)
-    return Sent(message, event, tuple(Delivery(member, events) for member in sorted(channel.members)))
+    return Sent(message, event, ())
 
 
 def _message(world: World, sender: User, peer: Peer, draft: Draft, now: int) -> Message:

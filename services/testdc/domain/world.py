@@ -102,7 +102,7 @@ class World:
     def peers_of(self, user_id: int) -> list[Peer]:
         """The chats of a user, the one with the newest message first."""
         box = self.users[user_id].box
-        found = [(box.messages[ids[-1]].uid, peer) for peer, ids in box.by_peer.items() if ids]
+        found = [(box.messages[ids[-1]].uid, peer) for peer, ids in box.messages.by_peer.items() if ids]
         for channel in self.channels.values():
             if user_id in channel.members:
                 top = channel.box.top(channel.peer)
