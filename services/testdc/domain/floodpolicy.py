@@ -40,6 +40,8 @@ class FloodState:
     """Bucket: when `used` was true. Window: when it began."""
     until: float = 0.0
     """End of the wait that was handed out last."""
+    waited_for: bool = False
+    """Whether that wait is still to be counted for the recovery of a bucket."""
     strikes: int = 0
     """Waits that were handed out lately; each makes the next longer."""
 
@@ -104,9 +106,9 @@ class FloodPolicy:
             return
         state.used = max(state.used - (now - state.since) * self.budget / self.period, 0.0)
         state.since = now
-        if state.until and now >= state.until:  # the wait itself has paid for a part
+        if state.waited_for and now >= state.until:  # the wait itself has paid for a part
             state.used = min(state.used, self.budget * (1 - self.recovered))
-            state.until = 0.0
+            state.waited_for = False
 
     def _hand_out(self, state: FloodState, now: float) -> int:
         if self.forgiven_after and now - state.until > self.forgiven_after:
@@ -115,6 +117,7 @@ class FloodPolicy:
         wait = max(rest, self.wait) * self.escalation**state.strikes
         seconds = max(ceil(min(wait, self.longest) - 1e-6), 1)
         state.strikes += 1
+        state.waited_for = True
         state.until = now + seconds
         return seconds
 

@@ -55,7 +55,7 @@ def test_what_is_left_of_a_wait_is_told_and_punished() -> None:
 
 
 def test_waits_grow_until_they_are_forgiven() -> None:
-    policy, state, now = replace(BUCKET, escalation=2.0, forgiven_after=5_000), FloodState(), 0.0
+    policy, state, now = replace(BUCKET, escalation=2.0, forgiven_after=5_000), FloodState(), 1e6
     waits = []
     for _ in range(3):
         _, wait = _send_until_told(policy, state, now)
