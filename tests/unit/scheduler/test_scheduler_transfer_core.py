@@ -8,7 +8,7 @@ import pytest
 from services.scheduler.domain.transfers import commands as c
 from services.scheduler.domain.transfers import events as e
 from services.scheduler.domain.transfers import orders as o
-from services.scheduler.domain.transfers.batch import random_id
+from services.scheduler.domain.transfers.batch import RandomIds
 from services.scheduler.domain.transfers.records import BatchState, TransferState, Wish
 from tests.unit.scheduler.transfer_stage import NAME, RULES, TARGET, Stage, send_of
 
@@ -40,7 +40,7 @@ def test_nothing_is_sent_before_its_intent_is_on_disk(stage: Stage) -> None:
     assert not stage.sends
     intent = stage.commits[-1].changes.batches[0]
     assert intent.state is BatchState.INTENDED
-    assert intent.random_ids == tuple(random_id(NAME, TARGET, one) for one in intent.message_ids)
+    assert intent.random_ids == tuple(map(RandomIds(NAME, TARGET).of, intent.message_ids))
     assert intent.target_top_id == 500
     while stage.commits:
         stage.commit()
@@ -264,7 +264,7 @@ def test_the_target_is_followed_when_it_migrates(stage: Stage) -> None:
     ids = send_of(order).message_ids
     stage.answer(order, o.Sent(ids, tuple(range(600, 610)), migrated_to_chat_id=-1009))
     assert send_of(stage.sends[0]).target.chat_id == -1009
-    assert send_of(stage.sends[0]).random_ids[0] == random_id(NAME, TARGET, 11)
+    assert send_of(stage.sends[0]).random_ids[0] == RandomIds(NAME, TARGET).of(11)
 
 
 def test_a_source_that_migrates_ends_it_with_a_reason(stage: Stage) -> None:

@@ -8,9 +8,9 @@ from services.scheduler.domain.transfers.batch import (
     TRANSITIONS,
     By,
     IllegalMoveError,
+    RandomIds,
     batch_of,
     move,
-    random_id,
 )
 from services.scheduler.domain.transfers.orders import Looked, MessageTrace, OrderRefused
 from services.scheduler.domain.transfers.records import BatchRecord, BatchState
@@ -28,7 +28,7 @@ def header(at: int, of: int, sender: int = 7) -> MessageTrace:
 
 
 def text(
-    at: int, words: str, sender: int = 7, grouped: int = 0, media: int = 0, author: int = 0
+    at: int, words: str, *, sender: int = 7, grouped: int = 0, media: int = 0, author: int = 0
 ) -> MessageTrace:
     return MessageTrace(
         at,
@@ -149,22 +149,17 @@ def test_only_the_tables_transitions_exist() -> None:
 
 def test_nothing_leaves_settled_and_nothing_goes_back() -> None:
     assert not [pair for pair in TRANSITIONS if pair[0] is BatchState.SETTLED]
-    order = [
-        BatchState.PLANNED,
-        BatchState.INTENDED,
-        BatchState.UNKNOWN,
-        BatchState.UNDECIDED,
-        BatchState.SETTLED,
-    ]
+    order = sorted(BatchState, key=lambda state: state.value)
     assert all(order.index(before) < order.index(after) for before, after in TRANSITIONS)
 
 
 def test_random_ids_are_a_function_of_transfer_target_and_message() -> None:
-    ids = {random_id(transfer, target, one) for transfer in "ab" for target in (1, 2) for one in range(500)}
+    makers = [RandomIds(transfer, target) for transfer in "ab" for target in (1, 2)]
+    ids = {maker.of(one) for maker in makers for one in range(500)}
     assert len(ids) == 2000
     assert 0 not in ids
     assert all(-(2**63) <= one < 2**63 for one in ids)
-    assert random_id("tr_1", -1002, 5) == random_id("tr_1", -1002, 5) == 2417558346880721098
+    assert RandomIds("tr_1", -1002).of(5) == 2417558346880721098
 
 
 @pytest.mark.parametrize("name", ["tr_1/1/read/1.2", "inspect/abc", "tr_1/1/2", "tr_1/x/2/3", ""])

@@ -48,11 +48,18 @@ def move(record: BatchRecord, to: BatchState, by: By) -> None:
     record.state = to
 
 
-def random_id(transfer_id: str, target_key: int, message_id: int) -> int:
-    """What Telegram recognises a repeat by: the same for a message in every attempt, by whomever. Signed 64
-    bits, never 0 (issue 4)."""
-    digest = hashlib.sha256(f"tgfleet|{transfer_id}|{target_key}|{message_id}".encode()).digest()
-    return int.from_bytes(digest[:8], "big", signed=True) or 1
+class RandomIds:
+    """What Telegram recognises a repeat by: the same for a message in every attempt, by whomever. The first 8
+    bytes of SHA-256("tgfleet|transfer|target key|message"), signed, never 0 (issue 4)."""
+
+    def __init__(self, transfer_id: str, target_key: int) -> None:
+        self._begun = hashlib.sha256(f"tgfleet|{transfer_id}|{target_key}|".encode())
+
+    def of(self, message_id: int) -> int:
+        """The id of one message."""
+        one = self._begun.copy()
+        one.update(b"%d" % message_id)
+        return int.from_bytes(one.digest()[:8], "big", signed=True) or 1
 
 
 def batch_key(record: BatchRecord) -> str:

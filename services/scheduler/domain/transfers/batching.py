@@ -59,6 +59,7 @@ class Intake:
     _skipped: dict[str, int] = field(default_factory=dict)  # since the last unit
     _looked: int = 0
     _read: int = 0
+    _ids: int = 0
 
     def __post_init__(self) -> None:
         self._looked = self.checkpoint
@@ -70,7 +71,7 @@ class Intake:
     @property
     def ids(self) -> int:
         """How many ids are ready to go."""
-        return sum(len(unit.message_ids) for unit in self.units)
+        return self._ids
 
     @property
     def after_id(self) -> int:
@@ -124,11 +125,13 @@ class Intake:
             if taken and size > limit:
                 break
             taken.append(self.units.popleft())
+            self._ids -= len(taken[-1].message_ids)
         return tuple(taken)
 
     def give_back(self, units: Sequence[Unit]) -> None:
         """They were not sent: they go first again."""
         self.units.extendleft(reversed(units))
+        self._ids += sum(len(unit.message_ids) for unit in units)
 
     def _take(self, message: SourceMessage) -> None:
         bounds = self.bounds
@@ -179,6 +182,7 @@ class Intake:
 
     def _unit(self, message_ids: tuple[int, ...]) -> None:
         self.units.append(Unit(message_ids, message_ids[-1], self._skipped))
+        self._ids += len(message_ids)
         self._skipped = {}
 
     def _pass(self, through: int) -> None:

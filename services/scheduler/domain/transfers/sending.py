@@ -6,7 +6,7 @@ The result of one and the intent of the next share a commit. What cannot be sett
 from collections.abc import Mapping
 
 from services.scheduler.domain.transfers import dispatch, holding
-from services.scheduler.domain.transfers.batch import By, batch_key, move, order_id, random_id
+from services.scheduler.domain.transfers.batch import By, batch_key, move, order_id
 from services.scheduler.domain.transfers.batching import Intake, Unit, add_up
 from services.scheduler.domain.transfers.orders import SendBatch
 from services.scheduler.domain.transfers.reading import reference
@@ -35,7 +35,7 @@ def intend(desk: Desk, shard: Shard, limit: int) -> None:
         BatchState.PLANNED,
         shard.account_id,
         ids,
-        tuple(random_id(transfer.record.transfer_id, transfer.record.target_key, one) for one in ids),
+        _random_ids(shard, ids),
         transfer.top or 0,
         units[-1].through_id,
         add_up(units),
@@ -51,6 +51,25 @@ def intend(desk: Desk, shard: Shard, limit: int) -> None:
     desk.saver.usage(desk.pool.reserve(shard.account_id, batch_key(record), len(ids), desk.wall))
     desk.windows.add(transfer.record.target_key, len(ids), desk.now)
     save(desk, shard)
+
+
+def prepare(desk: Desk, shard: Shard) -> None:
+    """Makes the random_ids of the next batch, while the one before is under way."""
+    first: list[int] = []
+    for unit in shard.intake.units:
+        if len(first) + len(unit.message_ids) > desk.rules.batch_size:
+            break
+        first.extend(unit.message_ids)
+    ids = tuple(first)
+    if shard.ready is None or shard.ready[0] != ids:
+        shard.ready = (ids, tuple(map(shard.transfer.random_ids.of, ids)))
+
+
+def _random_ids(shard: Shard, ids: tuple[int, ...]) -> tuple[int, ...]:
+    made, shard.ready = shard.ready, None
+    if made is not None and made[0] == ids:
+        return made[1]
+    return tuple(map(shard.transfer.random_ids.of, ids))
 
 
 def save(desk: Desk, shard: Shard) -> None:

@@ -6,7 +6,7 @@ from services.scheduler.domain.transfers import holding, resolving
 from services.scheduler.domain.transfers.batch import By
 from services.scheduler.domain.transfers.reading import inspect, read_on
 from services.scheduler.domain.transfers.records import BatchState, TransferState
-from services.scheduler.domain.transfers.sending import intend, ready, transmit, withdraw
+from services.scheduler.domain.transfers.sending import intend, prepare, ready, transmit, withdraw
 from services.scheduler.domain.transfers.state import Desk, Shard
 
 LIMIT_REASON = "MAX_PER_HOUR"
@@ -37,6 +37,7 @@ def read_ahead(desk: Desk, shard: Shard) -> None:
         known = shard.current is not None and bool(shard.current.units)
         if known and shard.batch.state is BatchState.INTENDED:
             read_on(desk, shard)
+            prepare(desk, shard)
 
 
 def _with_batch(desk: Desk, shard: Shard) -> None:

@@ -11,6 +11,7 @@ from enum import Enum
 
 from services.scheduler.domain.timers import Timers
 from services.scheduler.domain.transfers import commands as c
+from services.scheduler.domain.transfers.batch import RandomIds
 from services.scheduler.domain.transfers.batching import Bounds, Intake, Unit
 from services.scheduler.domain.transfers.choosing.pool import Pool
 from services.scheduler.domain.transfers.events import AccountView
@@ -102,6 +103,8 @@ class Shard:
     account_id: str = ""
     """The account that it occupies."""
     turn: int = 0
+    ready: tuple[tuple[int, ...], tuple[int, ...]] | None = None
+    """Ids of the next batch and their random_ids, made while the one before is under way."""
     saving: int = 0
     """Commits on their way that it waits for."""
     reading: str = ""
@@ -135,6 +138,7 @@ class Transfer:
 
     record: TransferRecord
     account_ids: frozenset[str]
+    random_ids: RandomIds
     shards: dict[int, Shard] = field(default_factory=dict)
     top: int | None = None
     failing: tuple[str, str, str] | None = None
@@ -260,7 +264,8 @@ def bounds_of(transfer: Transfer, record: ShardRecord) -> Bounds:
 
 def take_up(desk: Desk, record: TransferRecord, shards: list[ShardRecord]) -> Transfer:
     """Adds a transfer."""
-    transfer = Transfer(record, frozenset(record.spec.account_ids))
+    ids = RandomIds(record.transfer_id, record.target_key)
+    transfer = Transfer(record, frozenset(record.spec.account_ids), ids)
     for one in shards:
         transfer.shards[one.shard] = Shard(one, transfer, Intake(Bounds(1, 0, 1, 0), 0))
     for shard in transfer.shards.values():
