@@ -1,5 +1,5 @@
 """The use cases of transfers that exist: look at them, wish something of them, settle what nobody can tell.
-Progress is read from the database, what only the core knows from there. Knows no protobuf.
+Answers are read from the database; a watch shows what the core has, until the end. Knows no protobuf.
 """
 
 import asyncio
@@ -33,8 +33,7 @@ _ON_THE_WAY = {Wish.PAUSE: TransferState.PAUSING, Wish.CANCEL: TransferState.CAN
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """A transfer as it is on disk, and `live` while the core has it. What people see has happened: a leader
-    that dies takes nothing of it back."""
+    """A transfer, and `live` while the core has it."""
 
     record: TransferRecord
     shards: Sequence[ShardRecord]
@@ -43,7 +42,8 @@ class Shown:
 
 
 async def show(leader: Leader, transfer_id: str) -> Shown:
-    """One transfer with its refused messages. Raises NotFound."""
+    """One transfer as it is on disk, with its refused messages: a leader that dies takes nothing of it back.
+    Raises NotFound."""
     stored = await leader.transfers.store.get(transfer_id)
     if stored is None:
         raise NotFound(
@@ -68,7 +68,11 @@ async def watch(leader: Leader, transfer_id: str) -> AsyncIterator[Shown]:
     """The transfer as it is now and after every change, until it has ended. Raises NotFound, Unavailable."""
     while True:
         news = leader.driver.signals.waiter(transfer_signal(transfer_id))
-        shown = await show(leader, transfer_id)
+        live = leader.transfers.core.transfers.get(transfer_id)
+        if live is None or live.record.state in ENDED:  # an end is told once it is on disk
+            shown = await show(leader, transfer_id)
+        else:
+            shown = Shown(live.record, [part.record for part in live.shards.values()], live)
         leader.driver.check()
         yield shown
         if shown.record.state in ENDED:

@@ -23,10 +23,11 @@ from services.scheduler.inspecting import PREFIX, Inspections
 from services.scheduler.metrics import ANSWERS, BATCHES, ORDERS, TRANSFERS, UNDECIDED, WAITS
 from services.scheduler.signals import Signals
 from services.scheduler.streams import Streams
-from tgfleet.scheduler.v1 import scheduler_pb2
 
 _COUNT_PERIOD = 1.0
 """Seconds between two counts of all transfers for the metrics."""
+
+ToWorker = c.GiveOrders | c.Acknowledge | c.CancelOrders
 
 Tell = Callable[[fleet_events.Event | e.Event], None]
 
@@ -57,7 +58,7 @@ class TransferDriver:
         tell: Tell,
     ) -> None:
         self.core = core
-        self.inspections = Inspections(self._to_worker)
+        self.inspections = Inspections(self._now_to_worker)
         self._fleet = fleet
         self._committer = committer
         self._streams = streams
@@ -69,6 +70,7 @@ class TransferDriver:
         self._accounts: set[str] = set()
         self._starts_stopped = ""
         self._fresh: set[str] = set()
+        self._outgoing: dict[int, list[ToWorker]] = {}
         self._changed = True
         self._counted_at = float("-inf")
         self._carry = self._table()
@@ -104,6 +106,7 @@ class TransferDriver:
             self.core.apply(e.Tick(), now, wall)
         for command in self.core.take():
             self._carry[type(command)](command)
+        self._flush()
         if self._changed and now - self._counted_at >= _COUNT_PERIOD:
             self._changed, self._counted_at = False, now
             _count_transfers(self.core)
@@ -180,10 +183,23 @@ class TransferDriver:
         self._changed = True
         self._signals.changed(transfer_signal(command.transfer_id))
 
-    def _to_worker(self, command: c.GiveOrders | c.Acknowledge | c.CancelOrders) -> None:
-        stream = self._streams.get(command.attachment)
-        if stream is not None:
-            stream.send(_message(self._fleet.term, command))
+    def _to_worker(self, command: ToWorker) -> None:
+        if isinstance(command, c.GiveOrders):
+            for order in command.orders:
+                ORDERS.labels(type(order.work).__name__).inc()
+        self._outgoing.setdefault(command.attachment, []).append(command)
+
+    def _now_to_worker(self, command: ToWorker) -> None:
+        self._to_worker(command)
+        self._flush()
+
+    def _flush(self) -> None:
+        """One message to each worker for all that a round has for it."""
+        for attachment, commands in self._outgoing.items():
+            stream = self._streams.get(attachment)
+            if stream is not None:
+                stream.send(wire.message(self._fleet.term, commands))
+        self._outgoing.clear()
 
 
 def transfer_signal(transfer_id: str) -> str:
@@ -194,18 +210,6 @@ def transfer_signal(transfer_id: str) -> str:
 def _standing(worker: Worker) -> _Standing:
     attachment = worker.attachment if worker.attached else 0
     return _Standing(worker.incarnation, attachment, worker.takes_new, lost=worker.presence is Presence.LOST)
-
-
-def _message(
-    term: int, command: c.GiveOrders | c.Acknowledge | c.CancelOrders
-) -> scheduler_pb2.AttachWorkerResponse:
-    if isinstance(command, c.GiveOrders):
-        for order in command.orders:
-            ORDERS.labels(type(order.work).__name__).inc()
-        return wire.give_orders(term, command.orders)
-    if isinstance(command, c.Acknowledge):
-        return wire.acknowledge(term, command.order_ids)
-    return wire.cancel_orders(term, command.order_ids)
 
 
 def _count_transfers(core: TransferCore) -> None:

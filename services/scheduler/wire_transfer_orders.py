@@ -1,9 +1,10 @@
 """Orders of transfers to protobuf, and workers' answers back. Decides nothing."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from services.scheduler.domain.transfers import orders as o
+from services.scheduler.domain.transfers.commands import Acknowledge, CancelOrders, GiveOrders
 from services.scheduler.wire import duration, timestamp, wall_time
 from tgfleet.gateway.v1 import transfer_pb2
 from tgfleet.scheduler.v1 import scheduler_pb2
@@ -11,36 +12,33 @@ from tgfleet.worker.v1 import transfer_pb2 as pb
 from tgfleet.worker.v1 import worker_pb2
 
 
-def give_orders(term: int, orders: Sequence[o.Order]) -> scheduler_pb2.AttachWorkerResponse:
-    """What goes down a worker's stream."""
-    return _message(term, pb.TransferOrders(orders=[_order(order) for order in orders]))
+def message(
+    term: int, commands: Iterable[GiveOrders | Acknowledge | CancelOrders]
+) -> scheduler_pb2.AttachWorkerResponse:
+    """What goes down a worker's stream for some commands, all in one."""
+    made = scheduler_pb2.AttachWorkerResponse(term=term)
+    told = made.transfer_orders
+    for command in commands:
+        if isinstance(command, GiveOrders):
+            told.orders.extend([_order(order) for order in command.orders])
+        elif isinstance(command, Acknowledge):
+            told.acknowledged_order_ids.extend(command.order_ids)
+        else:
+            told.cancelled_order_ids.extend(command.order_ids)
+    return made
 
 
-def acknowledge(term: int, order_ids: Sequence[str]) -> scheduler_pb2.AttachWorkerResponse:
-    """What goes down a worker's stream."""
-    return _message(term, pb.TransferOrders(acknowledged_order_ids=order_ids))
-
-
-def cancel_orders(term: int, order_ids: Sequence[str]) -> scheduler_pb2.AttachWorkerResponse:
-    """What goes down a worker's stream."""
-    return _message(term, pb.TransferOrders(cancelled_order_ids=order_ids))
-
-
-def answer(message: pb.TransferAnswer) -> o.OrderAnswer:
+def answer(told: pb.TransferAnswer) -> o.OrderAnswer:
     """An answer that this version does not know leaves open what happened."""
-    kind = message.WhichOneof("answer")
+    kind = told.WhichOneof("answer")
     read = _ANSWERS.get(kind or "")
-    said = o.OrderUnknown("UNKNOWN_ANSWER") if read is None else read(getattr(message, kind or ""))
-    return o.OrderAnswer(message.order_id, message.account_id, said)
+    said = o.OrderUnknown("UNKNOWN_ANSWER") if read is None else read(getattr(told, kind or ""))
+    return o.OrderAnswer(told.order_id, told.account_id, said)
 
 
 def media_kinds(names: Iterable[str]) -> list[transfer_pb2.MediaKind.ValueType]:
     """By their names without the prefix."""
     return [transfer_pb2.MediaKind.Value(f"MEDIA_KIND_{name}") for name in names]
-
-
-def _message(term: int, orders: pb.TransferOrders) -> scheduler_pb2.AttachWorkerResponse:
-    return scheduler_pb2.AttachWorkerResponse(term=term, transfer_orders=orders)
 
 
 def _order(order: o.Order) -> pb.TransferOrder:
