@@ -154,6 +154,10 @@ class StubWorker:
         self._task = asyncio.create_task(self._run())
         return self
 
+    def go_first_to(self, port: int) -> None:
+        """Which scheduler is tried first from now on."""
+        self._ports = sorted(self._ports, key=lambda one: one != port)
+
     async def kill(self) -> None:
         """Gone without a word."""
         if self._task is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import signal
 import time
 from collections.abc import AsyncIterator, Callable
 from typing import Any
@@ -15,6 +16,7 @@ from tests.integration.scheduler.calls import START_ALL, STOP_ALL, Transfers, fl
 from tests.integration.scheduler.processes import Scheduler
 from tests.integration.scheduler.stubs import StubRegistry
 from tests.integration.scheduler.transfer_stubs import StubChats, TransferWorker, refused
+from tests.support.postgres import PostgresProcess
 from tgfleet.gateway.v1 import transfer_pb2 as pb
 from tgfleet.worker.v1 import transfer_pb2 as pb_worker
 
@@ -330,3 +332,78 @@ async def test_pages_and_explanations(place: Place) -> None:
     explained = await place.transfers.one("Explain", going.transfer_id)
     assert {one.account_id for one in explained.accounts} == set(place.ids)
     assert sum(one.sent_total for one in explained.accounts) == 6
+
+
+async def sent_total(transfers: Transfers, transfer_id: str) -> int:
+    """What the accounts' counts say, asked while the transfer has not ended."""
+    explained = await transfers.one("Explain", transfer_id)
+    return sum(one.sent_total for one in explained.accounts)
+
+
+async def test_a_leader_frozen_in_the_middle_gives_no_order_and_writes_nothing_when_it_wakes(
+    place: Place,
+) -> None:
+    await place.begin(standby=True)
+    place.worker.send_takes = 0.2
+    made = await place.transfers.create(place.ids)
+    await until(lambda: len(place.worker.sends()) == 3)
+    place.scheduler.signal(signal.SIGSTOP)
+    try:
+        place.worker.send_takes = 0.0
+        await place.worker.kill()  # its stream; what it runs runs on
+        place.worker.go_first_to(place.standby.port)
+        place.worker.start()
+        await asyncio.sleep(2.5)  # longer than the leader's time to live
+    finally:
+        place.scheduler.signal(signal.SIGCONT)
+    await place.standby.serving()
+    shown = await ended(Transfers(place.standby), made.transfer_id)
+    assert (shown.state, shown.done) == (pb.TRANSFER_STATE_COMPLETED, 1000)
+    assert place.chats.forwarded() == list(range(1, 1001))
+    assert place.worker.terms == sorted(place.worker.terms)
+
+
+async def test_a_database_that_is_killed_and_comes_back_loses_and_doubles_nothing(
+    place: Place,
+) -> None:
+    with PostgresProcess() as postgres:
+        await place.begin(TGFLEET_SCHEDULER_DATABASE_URL=postgres.new_database())
+        place.worker.send_takes = 0.1
+        made = await place.transfers.create(place.ids, follow=True)
+        for sends in (2, 5):
+            await until(lambda least=sends: len(place.worker.sends()) >= least)  # type: ignore[misc]
+            await asyncio.to_thread(postgres.kill)
+            await asyncio.sleep(0.5)
+            await asyncio.to_thread(postgres.start)
+        await until(lambda: len(place.chats.target) == 1000, within=40)
+        await until_following(place.transfers, made.transfer_id)
+        assert place.chats.forwarded() == list(range(1, 1001))
+        assert await sent_total(place.transfers, made.transfer_id) == 1000
+
+
+async def until_following(transfers: Transfers, transfer_id: str, within: float = 20.0) -> None:
+    deadline = time.monotonic() + within
+    while True:
+        with contextlib.suppress(grpc.aio.AioRpcError):
+            shown = await transfers.get(transfer_id)
+            if shown.state == pb.TRANSFER_STATE_FOLLOWING and shown.done == 1000:
+                return
+        assert time.monotonic() < deadline
+        await asyncio.sleep(0.1)
+
+
+async def test_a_hundred_transfers_at_once_all_arrive(
+    registry: StubRegistry, make_scheduler: MakeScheduler, make_transfer_worker: MakeWorker
+) -> None:
+    ids = [registry.add(f"a{number}") for number in range(20)]
+    scheduler = make_scheduler(TGFLEET_TRANSFER_MAX_PER_HOUR="0")
+    await scheduler.serving()
+    chats = StubChats.of(300)
+    worker = make_transfer_worker("w1", chats, scheduler).start()
+    await worker.attached.wait()
+    await fleet_call(scheduler, START_ALL, ids)
+    transfers = Transfers(scheduler)
+    made = await asyncio.gather(*(transfers.create(ids, timeout=60) for _ in range(100)))
+    for one in made:
+        assert (await ended(transfers, one.transfer_id, within=60)).done == 300
+    assert sorted(chats.forwarded()) == sorted(list(range(1, 301)) * 100)
