@@ -290,6 +290,36 @@ def test_an_account_is_given_away_after_its_turn() -> None:
     assert len(turns) == 20
 
 
+def test_a_hundred_transfers_share_twenty_accounts_fairly() -> None:
+    stage = Stage()
+    accounts = [f"a{number}" for number in range(20)]
+    stage.run(*accounts)
+    names = [f"tr_{number}" for number in range(100)]
+    for name in names:
+        stage.create(range(1, 201), *accounts, name=name)
+    done = dict.fromkeys(names, 0)
+    while stage.sends:
+        order = stage.sends[0]
+        done[order.order_id.split("/")[0]] += 1
+        stage.sent()
+        if sum(done.values()) == 1000:
+            assert max(done.values()) - min(done.values()) <= 2 * RULES.turn
+    assert set(done.values()) == {20}
+
+
+def test_a_million_messages_are_read_a_few_batches_ahead() -> None:
+    stage = Stage(replace(RULES, batch_size=100, page_size=100))
+    stage.run("a1")
+    stage.endless = True
+    stage.create([1_000_000], shards=[(1, 1_000_000)])
+    most = 0
+    for _ in range(200):
+        most = max(most, stage.shard().intake.ids)
+        stage.sent()
+    assert stage.shard().record.checkpoint == 20_000
+    assert most <= RULES.read_ahead * 100
+
+
 def test_shards_side_by_side_use_one_account_each(stage: Stage) -> None:
     stage.create(range(1, 41), "a1", "a2", shards=[(1, 20), (21, 40)])
     assert {order.account_id for order in stage.sends} == {"a1", "a2"}

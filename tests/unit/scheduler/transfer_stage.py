@@ -51,6 +51,8 @@ class Stage:
         self.written: list[Changes] = []
         self.hold_commits = False
         self.hold_reads = False
+        self.endless = False
+        """Every id is a message."""
         self.messages: dict[int, o.SourceMessage] = {}
         self.top = 500
         self.views: dict[str, e.AccountView] = {}
@@ -230,6 +232,10 @@ class Stage:
 
     def page(self, work: o.ReadSource) -> o.SourcePage:
         last = work.through_id or max(self.messages, default=0)
+        if self.endless:
+            last = min(last, work.after_id + work.limit)
+            found = [o.SourceMessage(one) for one in range(work.after_id + 1, last + 1)]
+            return o.SourcePage(found, last, end=last == work.through_id)
         ids = [one for one in sorted(self.messages) if work.after_id < one <= last]
         taken = ids[: work.limit]
         end = len(taken) == len(ids)

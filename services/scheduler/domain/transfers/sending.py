@@ -55,14 +55,14 @@ def intend(desk: Desk, shard: Shard, limit: int) -> None:
 
 def prepare(desk: Desk, shard: Shard) -> None:
     """Makes the random_ids of the next batch, while the one before is under way."""
+    if shard.ready is not None or not ready(desk, shard):
+        return
     first: list[int] = []
     for unit in shard.intake.units:
         if len(first) + len(unit.message_ids) > desk.rules.batch_size:
             break
         first.extend(unit.message_ids)
-    ids = tuple(first)
-    if shard.ready is None or shard.ready[0] != ids:
-        shard.ready = (ids, tuple(map(shard.transfer.random_ids.of, ids)))
+    shard.ready = (tuple(first), tuple(map(shard.transfer.random_ids.of, first)))
 
 
 def _random_ids(shard: Shard, ids: tuple[int, ...]) -> tuple[int, ...]:
