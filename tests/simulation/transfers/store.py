@@ -11,6 +11,7 @@ from services.scheduler.domain.transfers.records import (
     Changes,
     ModelRecord,
     ShardRecord,
+    TargetCount,
     TransferPicture,
     TransferRecord,
     Usage,
@@ -29,6 +30,7 @@ class Store:
         self.waits: dict[tuple[str, str, int], WaitRecord] = {}
         self.usage: dict[tuple[str, str], tuple[int, int]] = {}
         self.models: dict[tuple[str, str], ModelRecord] = {}
+        self.targets: list[TargetCount] = []
         self.refused: dict[int, str] = {}
         self.commits = 0
 
@@ -53,6 +55,7 @@ class Store:
         for change in changes.usage:
             reserved, sent = self.usage.get((change.account_id, change.day), (0, 0))
             self.usage[change.account_id, change.day] = (reserved + change.reserved, sent + change.sent)
+        self.targets += changes.targets
         for model in changes.models:
             self.models[model.account_id, model.method] = model
         return True
@@ -72,4 +75,5 @@ class Store:
                 for (account_id, day), (reserved, sent) in self.usage.items()
             ],
             list(self.models.values()),
+            [one for one in self.targets if one.minute > wall - 3660],
         )

@@ -10,7 +10,7 @@ from services.scheduler.domain.transfers import events as e
 from services.scheduler.domain.transfers import orders as o
 from services.scheduler.domain.transfers.batch import RandomIds
 from services.scheduler.domain.transfers.records import BatchState, TransferState, Wish
-from tests.unit.scheduler.transfer_stage import NAME, RULES, TARGET, Stage, send_of
+from tests.unit.scheduler.transfer_stage import EMPTY, NAME, RULES, TARGET, Stage, send_of
 
 
 @pytest.fixture
@@ -342,6 +342,22 @@ def test_the_targets_limit_holds_over_all_transfers() -> None:
     assert not stage.sends
     stage.pass_time(130)
     assert stage.sends
+
+
+def test_the_targets_limit_outlives_a_leader() -> None:
+    stage = Stage(replace(RULES, max_per_hour=25))
+    stage.run("a1")
+    stage.create(range(1, 41))
+    stage.finish()
+    counts = [count for changes in stage.written for count in changes.targets]
+    assert sum(count.count for count in counts) == 25
+    later = Stage(replace(RULES, max_per_hour=25), replace(EMPTY, targets=counts), term=2)
+    later.run("a1")
+    later.create(range(1, 41), name="tr_2")
+    assert later.state("tr_2") is TransferState.WAITING
+    assert not later.sends
+    later.pass_time(3800)
+    assert later.sends
 
 
 def test_a_following_transfer_polls_and_goes_on(stage: Stage) -> None:

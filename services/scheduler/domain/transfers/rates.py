@@ -3,7 +3,11 @@ that people see. Counts in slices of time, so that its size does not depend on h
 """
 
 from collections import deque
+from collections.abc import Iterable
 
+from services.scheduler.domain.transfers.records import TargetCount
+
+MINUTE = 60.0
 HOUR = 3600.0
 _SLICE = 15.0
 _SHOWN = 120.0
@@ -54,6 +58,11 @@ class Recent:
             self.total -= self._slices.popleft()[1]
 
 
+def counted(target_key: int, count: int, wall: float) -> TargetCount:
+    """What to write of it."""
+    return TargetCount(target_key, wall - wall % MINUTE, count)
+
+
 class Windows:
     """The last hour of every target, by its key."""
 
@@ -68,6 +77,12 @@ class Windows:
     def add(self, target_key: int, count: int, now: float) -> None:
         """So many go now."""
         self._targets.setdefault(target_key, Recent(HOUR)).add(now, count)
+
+    def restore(self, counts: Iterable[TargetCount], now: float, wall: float) -> None:
+        """What earlier leaders sent. A wall clock that was set back makes it just now."""
+        for one in sorted(counts, key=lambda count: count.minute):
+            ago = min(max(0.0, wall - one.minute), HOUR)
+            self.add(one.target_key, one.count, now - ago)
 
     def free_at(self, target_key: int, limit: int, count: int, now: float) -> float:
         """When `count` may go."""

@@ -203,6 +203,16 @@ class ModelRecord:
     state: str
 
 
+@dataclass(frozen=True, slots=True)
+class TargetCount:
+    """Adds to the messages that went to a target in the minute that begins at `minute` (time of day): the
+    limit by the hour outlives a leader. Rows older than an hour may go."""
+
+    target_key: int
+    minute: float
+    count: int
+
+
 @dataclass(slots=True)
 class Changes:
     """Everything that one commit writes, in one transaction: rows are replaced as a whole, counts are
@@ -214,9 +224,12 @@ class Changes:
     waits: list[WaitRecord] = field(default_factory=list)
     usage: list[UsageChange] = field(default_factory=list)
     models: list[ModelRecord] = field(default_factory=list)
+    targets: list[TargetCount] = field(default_factory=list)
 
     def __bool__(self) -> bool:
-        return any((self.transfers, self.shards, self.batches, self.waits, self.usage, self.models))
+        return any(
+            (self.transfers, self.shards, self.batches, self.waits, self.usage, self.models, self.targets)
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,6 +242,7 @@ class TransferPicture:
     waits: Sequence[WaitRecord]  # still running
     usage: Sequence[Usage]
     models: Sequence[ModelRecord]
+    targets: Sequence[TargetCount] = ()  # of the last hour
 
 
 @dataclass(frozen=True, slots=True)

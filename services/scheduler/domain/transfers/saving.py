@@ -12,6 +12,7 @@ from services.scheduler.domain.transfers.records import (
     Changes,
     ModelRecord,
     ShardRecord,
+    TargetCount,
     TransferRecord,
     UsageChange,
     WaitRecord,
@@ -29,6 +30,7 @@ class Saver:
         self._batches: dict[tuple[str, int, int], BatchRecord] = {}
         self._waits: list[WaitRecord] = []
         self._usage: list[UsageChange] = []
+        self._targets: list[TargetCount] = []
         self._then: list[Then] = []
         self._under_way: dict[int, list[Then]] = {}
         self._next = 1
@@ -54,6 +56,10 @@ class Saver:
         if change is not None:
             self._usage.append(change)
 
+    def target(self, count: TargetCount) -> None:
+        """Adds to a target's counts."""
+        self._targets.append(count)
+
     def then(self, act: Then) -> None:
         """To be done once everything collected so far is on disk."""
         self._then.append(act)
@@ -62,7 +68,13 @@ class Saver:
     def empty(self) -> bool:
         """Whether nothing was collected."""
         return not (
-            self._transfers or self._shards or self._batches or self._waits or self._usage or self._then
+            self._transfers
+            or self._shards
+            or self._batches
+            or self._waits
+            or self._usage
+            or self._targets
+            or self._then
         )
 
     def commit(self, models: list[ModelRecord]) -> Commit | None:
@@ -76,11 +88,12 @@ class Saver:
             waits=self._waits,
             usage=self._usage,
             models=models,
+            targets=self._targets,
         )
         number, self._next = self._next, self._next + 1
         self._under_way[number] = self._then
         self._transfers, self._shards, self._batches = {}, {}, {}
-        self._waits, self._usage, self._then = [], [], []
+        self._waits, self._usage, self._targets, self._then = [], [], [], []
         return Commit(number, changes)
 
     def committed(self, number: int) -> list[Then]:

@@ -9,10 +9,11 @@ from services.scheduler.domain.transfers import dispatch, holding
 from services.scheduler.domain.transfers.batch import By, batch_key, move, order_id
 from services.scheduler.domain.transfers.batching import Intake, Unit, add_up
 from services.scheduler.domain.transfers.orders import SendBatch
+from services.scheduler.domain.transfers.rates import counted
 from services.scheduler.domain.transfers.reading import reference
 from services.scheduler.domain.transfers.records import BatchRecord, BatchState, Mode
 from services.scheduler.domain.transfers.refusals import FORWARD
-from services.scheduler.domain.transfers.state import Batch, Desk, Purpose, Shard, bounds_of
+from services.scheduler.domain.transfers.state import Batch, Desk, Purpose, Shard, Transfer, bounds_of
 
 
 def ready(desk: Desk, shard: Shard) -> bool:
@@ -49,7 +50,7 @@ def intend(desk: Desk, shard: Shard, limit: int) -> None:
     shard.current = Batch(record, units, first_sent=desk.now)
     desk.saver.shard(shard.record)
     desk.saver.usage(desk.pool.reserve(shard.account_id, batch_key(record), len(ids), desk.wall))
-    desk.windows.add(transfer.record.target_key, len(ids), desk.now)
+    _count(desk, shard, len(ids))
     save(desk, shard)
 
 
@@ -165,8 +166,20 @@ def withdraw(desk: Desk, shard: Shard, by: By, detail: str) -> None:
         shard.intake.give_back(batch.units)
     else:
         shard.intake = Intake(bounds_of(shard.transfer, shard.record), shard.record.checkpoint)
-    desk.windows.add(shard.transfer.record.target_key, -len(record.message_ids), desk.now)
+    _count(desk, shard, -len(record.message_ids))
     _close(desk, shard, batch, by, 0)
+
+
+def _count(desk: Desk, shard: Shard, count: int) -> None:
+    key = shard.transfer.record.target_key
+    desk.windows.add(key, count, desk.now)
+    if limit_of(desk, shard.transfer):
+        desk.saver.target(counted(key, count, desk.wall))
+
+
+def limit_of(desk: Desk, transfer: Transfer) -> int:
+    """Messages an hour into its target; 0 for no limit."""
+    return transfer.record.spec.max_per_hour or desk.rules.max_per_hour
 
 
 def suspect(shard: Shard, units: tuple[Unit, ...], size: int) -> None:

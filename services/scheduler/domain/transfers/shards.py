@@ -6,7 +6,7 @@ from services.scheduler.domain.transfers import holding, resolving
 from services.scheduler.domain.transfers.batch import By
 from services.scheduler.domain.transfers.reading import inspect, read_on
 from services.scheduler.domain.transfers.records import BatchState, TransferState
-from services.scheduler.domain.transfers.sending import intend, prepare, ready, transmit, withdraw
+from services.scheduler.domain.transfers.sending import intend, limit_of, prepare, ready, transmit, withdraw
 from services.scheduler.domain.transfers.state import Desk, Shard
 
 LIMIT_REASON = "MAX_PER_HOUR"
@@ -122,7 +122,7 @@ def _room(desk: Desk, shard: Shard, count: int) -> int:
     """How many messages the target's limit allows now; an album larger than the limit goes when nothing else
     did for an hour."""
     record = shard.transfer.record
-    limit = record.spec.max_per_hour or desk.rules.max_per_hour
+    limit = limit_of(desk, shard.transfer)
     if not limit:
         return desk.rules.batch_size
     count = min(count, limit)

@@ -277,6 +277,7 @@ def take_up(desk: Desk, record: TransferRecord, shards: list[ShardRecord]) -> Tr
 
 def take_up_picture(desk: Desk, picture: TransferPicture) -> None:
     """Takes up what an earlier leader left. What it may have sent waits for the workers' hello."""
+    desk.windows.restore(picture.targets, desk.now, desk.wall)
     by_transfer: dict[str, list[ShardRecord]] = {}
     for shard_record in picture.shards:
         by_transfer.setdefault(shard_record.transfer_id, []).append(shard_record)
