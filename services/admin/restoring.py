@@ -7,6 +7,7 @@ granted after the backup was taken can win against what is granted from now on:
   that were ever counted up to, and its etcd cluster one that cannot exist. So the registry finds the lease
   store to be another one at its next start, opens the generation after that, and grants nothing for T + S.
 * the scheduler's term likewise becomes at least the present time.
+* transfers that ran are paused: what they sent since the backup they would send again.
 """
 
 import fcntl
@@ -27,6 +28,15 @@ _NO_CLUSTER = "0"
 _HOLD = (
     "This fleet was restored from a backup. Make sure that the one which the backup was taken of runs "
     "nowhere, then resume starts."
+)
+
+
+_PAUSE, _PAUSED, _ENDED = 2, 5, (7, 8, 9)
+"""Wish and states of a transfer as the scheduler's database has them (records.py there)."""
+_TRANSFER_DETAIL = "The fleet was restored from a backup: what was sent since then would be sent again."
+_TRANSFER_ACTION = (
+    "Look into the target. If it holds more than the transfer says, cancel it and create one for the rest; "
+    "else resume it."
 )
 
 
@@ -66,6 +76,7 @@ def mark(folder: Path, now: datetime, *, hold_starts: bool) -> None:
         if (folder / SCHEDULER).exists():
             with closing(sqlite3.connect(folder / SCHEDULER)) as scheduler, scheduler:
                 scheduler.execute("UPDATE leadership SET term = max(term, ?)", (seconds,))
+                _pause_transfers(scheduler)
     except sqlite3.Error as error:
         raise WrongUsageError(f"The backup's databases are not those of this version: {error}.") from error
 
@@ -81,6 +92,18 @@ def _mark_generation(registry: sqlite3.Connection, seconds: int, now: datetime) 
             " VALUES (1, ?, ?, ?, 0, 1, 1)",
             (seconds, now.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S.%f"), _NO_CLUSTER),
         )
+
+
+def _pause_transfers(scheduler: sqlite3.Connection) -> None:
+    """Until a person has looked. A backup from before there were transfers has no such table."""
+    known = scheduler.execute("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'transfers'")
+    if known.fetchone() is None:
+        return
+    scheduler.execute(
+        "UPDATE transfers SET wish = ?, state = ?, reason = 'RESTORED', detail = ?, action = ?, wake = 0"
+        " WHERE wish != 3 AND state NOT IN (?, ?, ?)",  # 3: its end was wished for already
+        (_PAUSE, _PAUSED, _TRANSFER_DETAIL, _TRANSFER_ACTION, *_ENDED),
+    )
 
 
 def put_in_place(unpacked: Path, folder: Path, members: list[Member], now: datetime) -> Restored:
