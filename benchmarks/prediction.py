@@ -1,10 +1,11 @@
 """Prediction on against prediction off, over hidden flood policies and in virtual time: flood waits and
 throughput.
 
-`python -m benchmarks.prediction [--seed N] [--policies 20] [--from drawn|testdc] [--periods 12]`. Five
-accounts under one hidden policy each send as much as they may, through the pool that transfers use: one run to
-learn in, a restart with what was kept, and a run of equal length that counts. Nothing here measures speed: the
-figures are the same on every machine, and a new seed draws new policies.
+`python -m benchmarks.prediction [--seed N] [--policies 20] [--from drawn|testdc] [--periods 12]`.
+
+Five accounts under one hidden policy each send as much as they may, through the pool that transfers use: one
+run to learn in, a restart with what was kept, and a run of equal length that counts. Nothing here measures
+speed: the figures are the same on every machine, and a new seed draws new policies.
 """
 
 from __future__ import annotations
