@@ -78,7 +78,7 @@ def message_out(message: Message) -> pb.Message:
         media=enum_out(pb.MediaKind, media.kind) if media else pb.MEDIA_KIND_UNSPECIFIED,
         media_id=media.media_id if media else 0,
         grouped_id=message.grouped_id,
-        forward_from=str(origin.peer) if origin else "",
+        forward_from=str(origin) if origin else "",
         forward_post=origin.post if origin else 0,
         source_chat=message.source_chat,
         source_id=message.source_id,

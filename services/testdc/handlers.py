@@ -54,6 +54,8 @@ class NewAccount:
     user_id: int = 0
     auth_key: bytes = b""
     """256 bytes; an account can be made again with the key that it had."""
+    hidden: bool = False
+    """Forwards of its messages name it without a link to it."""
     api_id: int = 0
     """Goes into the session string; 12345 when 0."""
 
@@ -97,6 +99,7 @@ class Control(ChatHandlers, MessageHandlers, RuleHandlers):
             username=wanted.username,
             bot=wanted.bot,
             password=wanted.password,
+            hidden=wanted.hidden,
         )
         try:
             state.world.add_user(user)

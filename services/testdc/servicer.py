@@ -42,6 +42,7 @@ class ControlServicer(ChatServicer, RuleServicer, rpc.ControlServiceServicer):
             user_id=request.user_id,
             auth_key=request.auth_key,
             api_id=request.api_id,
+            hidden=request.hidden,
         )
         account = self._control.create_account(wanted)
         for fault in faults:

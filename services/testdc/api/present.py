@@ -179,7 +179,7 @@ def _named(message: Message) -> list[Peer]:
     if message.service:
         named.append(Peer(PeerKind.USER, message.author_id))
     if message.origin:
-        named.append(message.origin.peer)
+        named += [peer for peer in (message.origin.peer, message.origin.saved_peer) if peer]
     return named
 
 

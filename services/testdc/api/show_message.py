@@ -57,7 +57,12 @@ def show_message(message: Message, *, is_out: bool, names_sender: bool) -> Any:
 
 def _origin(origin: Origin) -> Any:
     return raw.types.MessageFwdHeader(
-        date=origin.date, from_id=raw_peer(origin.peer), channel_post=origin.post or None
+        date=origin.date,
+        from_id=raw_peer(origin.peer) if origin.peer else None,
+        from_name=origin.name or None,
+        channel_post=origin.post or None,
+        saved_from_peer=raw_peer(origin.saved_peer) if origin.saved_peer else None,
+        saved_from_msg_id=origin.saved_id or None,
     )
 
 

@@ -167,16 +167,21 @@ class Archive:
             outgoing=True,
             media=Media(place.kind, space + message_id) if place.kind else None,
             grouped_id=grouped,
-            origin=_elsewhere(message_id, date) if place.forwarded else None,
+            origin=_elsewhere(message_id, author, date) if place.forwarded else None,
             topic_id=self.topic_id,
             service=place.service,
             service_text=f"title {message_id}" if place.service else "",
         )
 
 
-def _elsewhere(message_id: int, date: int) -> Origin:
-    """The header of what was forwarded from a channel that this data centre does not know."""
-    return Origin(Peer(PeerKind.CHANNEL, 1_300_000_000), date - 3600, post=message_id * 7 % 100_003 + 1)
+def _elsewhere(message_id: int, author: int, date: int) -> Origin:
+    """The header of what was forwarded: from an unknown channel, from a person, from somebody hidden."""
+    kind, earlier = Random(message_id).randrange(3), date - 3600  # noqa: S311 - it shall be repeatable
+    if kind == 0:
+        return Origin(Peer(PeerKind.CHANNEL, 1_300_000_000), earlier, post=message_id * 7 % 100_003 + 1)
+    if kind == 1:
+        return Origin(Peer(PeerKind.USER, author), earlier)
+    return Origin(None, earlier, name="Somebody")
 
 
 @lru_cache(maxsize=512)

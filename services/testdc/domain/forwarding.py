@@ -6,7 +6,7 @@ https://core.telegram.org/method/messages.forwardMessages
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from services.testdc.domain.boxes import Event
@@ -62,13 +62,15 @@ def forward(world: World, sender_id: int, order: Order, now: int) -> Forwarded:
     if found:
         check_slow_mode(room, sender_id, len(found), now)
     repeats = {r: sent_before(world, sender_id, e) for (_, r), e in zip(pairs, known, strict=True) if e}
-    albums: dict[int, int] = {}
     sender, sent = world.users[sender_id], []
+    albums = _Albums(world)
     for message_id, random_id in pairs:
         if random_id in repeats:
             sent.append(repeats[random_id])
-        elif message_id in found:
-            draft = _draft(world, order, found[message_id], random_id, albums)
+        elif message := found.get(message_id):
+            header = None if order.drop_author else _header(world, sender_id, order, message)
+            draft = _draft(order, message, random_id, header)
+            draft = replace(draft, grouped_id=albums.of(message))
             sent.append(put(world, sender, room, draft, now))
     deliveries = to_members(room, sent) if isinstance(room, Channel) else _gathered(sent)
     return Forwarded(tuple(sent), deliveries)
@@ -103,19 +105,31 @@ def _found(world: World, sender_id: int, source: Peer, ids: Sequence[int]) -> di
     return {message.message_id: message for message in there}
 
 
-def _draft(world: World, order: Order, message: Message, random_id: int, albums: dict[int, int]) -> Draft:
+class _Albums:
+    """Albums of one call: in the target each is a new one."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._made: dict[int, int] = {}
+
+    def of(self, message: Message) -> int:
+        """The new album of a message; 0 for none."""
+        if not message.grouped_id:
+            return 0
+        if message.grouped_id not in self._made:
+            self._made[message.grouped_id] = self._world.next_album()
+        return self._made[message.grouped_id]
+
+
+def _draft(order: Order, message: Message, random_id: int, header: Origin | None) -> Draft:
     captioned = message.media is not None and message.media.kind in CAPTIONED
     bare = order.drop_captions and captioned
-    grouped = message.grouped_id
-    if grouped and grouped not in albums:
-        albums[grouped] = world.next_album()
     return Draft(
         text="" if bare else message.text,
         random_id=random_id,
         entities=() if bare else message.entities,
         media=message.media,
-        grouped_id=albums.get(grouped, 0),
-        origin=None if order.drop_author else message.origin or _origin(message),
+        origin=header,
         topic_id=order.topic_id if order.topic_id > 1 else 0,
         silent=order.silent,
         source_chat=str(order.source),
@@ -123,9 +137,21 @@ def _draft(world: World, order: Order, message: Message, random_id: int, albums:
     )
 
 
-def _origin(message: Message) -> Origin:
-    post = message.message_id if message.sender.kind is PeerKind.CHANNEL else 0
-    return Origin(message.sender, message.date, post)
+def _header(world: World, sender_id: int, order: Order, message: Message) -> Origin:
+    """The header of a forward, which tells more in one's own Saved Messages."""
+    header = message.origin or _origin(world, message)
+    if order.target != Peer(PeerKind.USER, sender_id):
+        return header
+    return replace(header, saved_peer=order.source, saved_id=message.message_id)
+
+
+def _origin(world: World, message: Message) -> Origin:
+    if message.sender.kind is PeerKind.CHANNEL:
+        return Origin(message.sender, message.date, post=message.message_id)
+    author = world.users[message.author_id]
+    if author.hidden:
+        return Origin(None, message.date, name=author.first_name)
+    return Origin(message.sender, message.date)
 
 
 def _gathered(sent: Sequence[Sent]) -> tuple[Delivery, ...]:

@@ -16,14 +16,25 @@ class Origin:
 
     A post of a broadcast channel names the channel and the post's number. A message of a person names the
     person alone: neither the chat that it was forwarded from nor its number there
-    (https://core.telegram.org/constructor/messageFwdHeader). A message that is forwarded again keeps the
-    header of the first time.
+    (https://core.telegram.org/constructor/messageFwdHeader), or nothing but its name where it wants to be
+    hidden. A message that is forwarded again keeps the header of the first time.
     """
 
-    peer: Peer
+    peer: Peer | None
+    """None for somebody hidden."""
     date: int
     post: int = 0
     """Number of the post in its channel; 0 for people."""
+    name: str = ""
+    """Of somebody hidden."""
+    saved_peer: Peer | None = None
+    """In Saved Messages: the chat that it was saved from."""
+    saved_id: int = 0
+    """In Saved Messages: its number there."""
+
+    def __str__(self) -> str:
+        """As control clients are told it."""
+        return str(self.peer) if self.peer else f"name:{self.name}"
 
 
 @dataclass(slots=True)

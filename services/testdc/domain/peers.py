@@ -24,6 +24,8 @@ class User:
     bot: bool = False
     password: str = ""
     """Two-step verification password; empty: none set."""
+    hidden: bool = False
+    """Forwards of its messages name it without a link to it."""
     contacts: set[int] = field(default_factory=set)
     box: Box = field(default_factory=Box)
     """Private and basic-group messages of this user, numbered for it alone."""

@@ -14,7 +14,7 @@ from telethon.tl import functions as telethon_functions
 from services.testdc.domain.errors import TelegramError
 from services.testdc.domain.ledger import OnRepeat
 from services.testdc.domain.media import MediaKind
-from services.testdc.embed import Account, TestDataCentre, user_peer
+from services.testdc.embed import Account, NewAccount, TestDataCentre, user_peer
 from services.testdc.handlers_chats import Role
 from tests.integration.testdc.forwarders import (
     FORWARD,
@@ -61,6 +61,20 @@ async def test_messages_of_people_name_the_person_alone(
         )
         again = await forward(client, here, on, [shown(answer)[0].id], first=9)
         assert shown(again)[0].fwd_from.from_id.user_id == bob.user_id
+
+
+async def test_hidden_people_and_saved_messages(dc: TestDataCentre, alice: Account) -> None:
+    carol = dc.control.create_account(NewAccount(first_name="Carol", hidden=True, virtual=True))
+    source = dc.control.create_channel("Source", alice.user_id, [carol.user_id])
+    said = dc.control.send_message(carol.user_id, source, "psst")
+    async with kurigram_client(dc, alice) as client:
+        there, me = await input_peer(client, source), raw.types.InputPeerSelf()
+        answer = await forward(client, there, me, [said.message_id])
+        header = answer.updates[1].message.fwd_from
+        assert (header.from_id, header.from_name, header.channel_post) == (None, "Carol", None)
+        assert header.saved_from_peer.channel_id == source.peer_id
+        assert header.saved_from_msg_id == said.message_id
+        assert [m.text async for m in client.get_chat_history("me")] == ["psst"]
 
 
 async def test_a_copy_has_no_header_and_loses_its_caption_where_asked(
