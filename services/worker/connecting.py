@@ -14,6 +14,7 @@ from services.runtime.logs import get_logger
 from services.worker.domain import backoff, verdict
 from services.worker.domain.pace import Pace
 from services.worker.domain.telegram import LinkCause, LinkDown, Me, Refused
+from services.worker.domain.transfer_answers import StillWaiting
 from services.worker.domain.verdict import Verdict
 from services.worker.ports import TelegramClient
 
@@ -123,6 +124,8 @@ class Connector:
         except Refused as error:
             _log.info("Telegram refused a connection", code=error.code, error=error.name, method=error.method)
             return Refusal(verdict.of_refusal(error), error.method), LinkCause.REFUSED
+        except StillWaiting as wait:
+            return Refusal(verdict.of_wait(wait.method, wait.remaining), wait.method), LinkCause.REFUSED
         except LinkDown as error:
             _log.info("no link", cause=error.cause, detail=error.detail)
             return Refusal(verdict.of_link(error)), error.cause

@@ -1,6 +1,6 @@
 """What the worker needs from outside, as Protocols. Fakes in `services.worker.fakes` implement the same."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
@@ -10,7 +10,7 @@ from services.worker.domain.facts import Fact
 from services.worker.domain.orders import Order
 from services.worker.domain.outcomes import Ending
 from services.worker.domain.picture import Happening, Picture, SessionFile, SessionReport, Token
-from services.worker.domain.telegram import Credentials, IncomingMessage, LinkDown, LinkFacts, Me
+from services.worker.domain.telegram import Credentials, IncomingMessage, LinkDown, LinkFacts, Me, Refused
 from services.worker.domain.transfer_answers import Inspected, Looked, Sent, SourcePage, TransferAnswer
 from services.worker.domain.transfer_orders import (
     Attempt,
@@ -22,19 +22,34 @@ from services.worker.domain.transfer_orders import (
 from services.worker.gate import Gate
 
 MessageHandler = Callable[[IncomingMessage], None]
-CallGuard = Callable[[str, int], None]
-"""Asked before each API call, with the method and the chat it is for (0 for none): raises StillWaiting when
-Telegram told the account not to make it now."""
 
 
-def free(_method: str, _chat_id: int) -> None:
-    """The guard of an account without waits."""
+class Restraint(Protocol):
+    """What an account is kept from by Telegram's own words."""
+
+    def check(self, method: str, chat_id: int) -> None:
+        """Asked before each API call, with the chat it is for (0 for none). Raises StillWaiting when Telegram
+        told the account not to make it now."""
+        ...
+
+    def note(self, error: Refused) -> None:
+        """A call that the client made by itself was refused."""
+        ...
+
+
+class Unrestrained:
+    """An account without waits."""
+
+    def check(self, method: str, chat_id: int) -> None:
+        """Never raises."""
+
+    def note(self, error: Refused) -> None:
+        """Forgets it."""
 
 
 class Transfers(Protocol):
-    """What one account does for transfers, each within `limit` seconds. All raise Fenced, LinkDown and
-    Refused as the client does, StillWaiting when a call would fall into a wait, and NotApplied with a cause
-    when there is nothing to be done (CHAT_NOT_FOUND, BAD_MATCH)."""
+    """What one account does for transfers, each within `limit` seconds. All raise what the client raises, and
+    NotApplied with a cause when there is nothing to be done (CHAT_NOT_FOUND, BAD_MATCH)."""
 
     async def inspect(self, work: InspectChats, limit: float) -> Inspected:
         """Looks at both chats; errors about a chat are told in its facts."""
@@ -59,7 +74,8 @@ class Transfers(Protocol):
 class TelegramClient(Protocol):
     """One account's client under one grant. `connect` may be called again after the link ended; what was
     learned of peers is kept in between. Every method that sends raises Fenced once the gate is shut, LinkDown
-    when the link is not there or does not answer in time, Refused when Telegram answers with an error."""
+    when the link is not there or does not answer in time, Refused when Telegram answers with an error,
+    StillWaiting instead of making an API call that the restraint forbids."""
 
     async def connect(self, limit: float) -> Me:
         """Makes a link and asks Telegram who this is, within `limit` seconds. Raises as above."""
@@ -73,8 +89,9 @@ class TelegramClient(Protocol):
         """Makes an API call that changes nothing."""
         ...
 
-    async def recover(self, limit: float) -> None:
-        """Asks for the updates that were missed while there was no link."""
+    async def recover(self, limit: float, chat_ids: Iterable[int] = ()) -> None:
+        """Asks for the private messages that were missed while there was no link, and for those in channels
+        and supergroups of these ids."""
         ...
 
     async def reply(self, message: IncomingMessage, text: str, limit: float) -> int:
@@ -104,10 +121,9 @@ class TelegramClients(Protocol):
     """Makes clients."""
 
     def make(
-        self, credentials: Credentials, gate: Gate, on_message: MessageHandler, guard: CallGuard = free
+        self, credentials: Credentials, gate: Gate, on_message: MessageHandler, restraint: Restraint
     ) -> TelegramClient:
-        """A client that has no link yet, and keeps out of the waits of its guard. Raises LinkDown for a
-        proxy that cannot be read."""
+        """A client that has no link yet. Raises LinkDown for a proxy that cannot be read."""
         ...
 
 

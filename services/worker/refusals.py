@@ -9,8 +9,9 @@ from services.runtime.clock import Clock
 from services.worker.domain.facts import ChatCounts, FloodWaited
 from services.worker.domain.picture import Kind, Waiting
 from services.worker.domain.telegram import Refused
+from services.worker.domain.transfer_answers import StillWaiting
 from services.worker.domain.verdict import Verdict, of_refusal
-from services.worker.domain.waits import Waits
+from services.worker.domain.waits import EVERYTHING, Waits
 
 _PEER_FLOOD = "PEER_FLOOD"
 
@@ -59,3 +60,23 @@ def note(error: Refused, chat_id: int, account: Restrained, teller: Teller, cloc
     elif verdict.died:
         teller.refused(error)
     return verdict
+
+
+class AccountRestraint:
+    """See `ports.Restraint`."""
+
+    def __init__(self, account: Restrained, teller: Teller, clock: Clock) -> None:
+        self._account = account
+        self._teller = teller
+        self._clock = clock
+
+    def check(self, method: str, chat_id: int) -> None:
+        """See the port."""
+        now = self._clock.monotonic()
+        until = self._account.waits.blocking((EVERYTHING, method), now, chat_id)
+        if until is not None:
+            raise StillWaiting(method, chat_id, until - now)
+
+    def note(self, error: Refused) -> None:
+        """See the port."""
+        note(error, 0, self._account, self._teller, self._clock)

@@ -35,11 +35,12 @@ from services.worker.domain.telegram import (
 )
 from services.worker.domain.transfer_answers import StillWaiting
 from services.worker.domain.verdict import link_sentence, of_refusal
-from services.worker.domain.waits import CONNECTING_METHODS, EVERYTHING
+from services.worker.domain.waits import CONNECTING_METHODS
 from services.worker.endings import Endings
 from services.worker.linklog import LinkLog
 from services.worker.metrics import SESSIONS, STARTS
 from services.worker.ports import SessionFileError, TelegramClient, Wanted
+from services.worker.refusals import AccountRestraint
 from services.worker.session import Session
 from services.worker.teller import SessionTeller
 from services.worker.tools import Tools
@@ -49,6 +50,8 @@ from services.worker.watching import LinkWatch
 _log = get_logger("worker.supervisor")
 
 _CANCEL_LIMIT = 8.0
+_CHANNELS_BELOW = -1_000_000_000_000
+"""Marked ids of channels and supergroups."""
 
 
 class Stopped:
@@ -68,6 +71,7 @@ class Supervisor:
         self._desk: ChatDesk | None = None
         self._lane: Lane | None = None
         self._endings = Endings(self.session, self._teller, tools)
+        self._restraint = AccountRestraint(self.session.chat, self._teller, tools.clock)
         self._links = LinkLog(self.session, self._teller, tools.clock)
         self._stable: asyncio.TimerHandle | None = None
         self._end: asyncio.Future[Ending | Stopped] = asyncio.get_running_loop().create_future()
@@ -148,7 +152,7 @@ class Supervisor:
 
     async def _serve(self, granted: Granted, credentials: Credentials) -> Ending:
         try:
-            client = self._tools.clients.make(credentials, granted.gate, self._on_message, self._guard)
+            client = self._tools.clients.make(credentials, granted.gate, self._on_message, self._restraint)
         except LinkDown as error:
             return Ending(Outcome.FAILED, Reason.PROXY_ERROR, error.detail)
         self._client = client
@@ -203,13 +207,6 @@ class Supervisor:
         tools = self._tools
         return Lane(client.transfers, self.session.chat, self._teller, tools.clock, tools.transfers.answer)
 
-    def _guard(self, method: str, chat_id: int) -> None:
-        """No call is made inside a wait that Telegram imposed for it. Raises StillWaiting."""
-        now = self._tools.clock.monotonic()
-        until = self.session.chat.waits.blocking((EVERYTHING, method), now, chat_id)
-        if until is not None:
-            raise StillWaiting(method, chat_id, until - now)
-
     def _running(self, me: Me) -> None:
         """Telegram answered for the user."""
         first = self.session.machine.state is SessionState.STARTING
@@ -251,8 +248,10 @@ class Supervisor:
     async def _recover(self, client: TelegramClient) -> None:
         """Missed updates; if they cannot be had, the next ones come anyway."""
         try:
-            await client.recover(self._tools.limits.recover_limit)
-        except (LinkDown, Refused) as error:
+            chat_ids = self.session.chat.policy.chat_ids if self.session.chatting else ()
+            channels = [one for one in chat_ids if one < _CHANNELS_BELOW]
+            await client.recover(self._tools.limits.recover_limit, channels)
+        except (LinkDown, Refused, StillWaiting) as error:
             _log.warning("missed updates were not recovered", error=str(error))
 
     def _on_refused(self, error: Refused) -> None:

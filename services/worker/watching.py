@@ -7,6 +7,7 @@ from services.runtime.logs import get_logger
 from services.worker.connecting import Refusal
 from services.worker.domain.linkwatch import diagnose
 from services.worker.domain.telegram import LinkCause, LinkDown, Refused
+from services.worker.domain.transfer_answers import StillWaiting
 from services.worker.domain.verdict import of_refusal
 from services.worker.ports import TelegramClient
 
@@ -61,13 +62,20 @@ class LinkWatch:
 
     async def _check(self, *, probing: bool) -> LinkDown | Refusal | None:
         try:
-            await (self._client.probe(CALL_LIMIT) if probing else self._client.ping(CALL_LIMIT))
+            await (self._probe() if probing else self._client.ping(CALL_LIMIT))
         except LinkDown as down:
             return self._named(down, probing=probing)
         except Refused as error:
             return self._judge(error)
         cause = diagnose(self._client.facts(), _PATIENT_PINGS * self._ping_interval + CALL_LIMIT)
         return LinkDown(cause) if cause is not None else None
+
+    async def _probe(self) -> None:
+        """An API call; inside a wait for it, the link is only asked for a sign of life."""
+        try:
+            await self._client.probe(CALL_LIMIT)
+        except StillWaiting:
+            await self._client.ping(CALL_LIMIT)
 
     def _named(self, down: LinkDown, *, probing: bool) -> LinkDown:
         if down.cause is not LinkCause.NO_ANSWER:

@@ -9,6 +9,7 @@ import asyncio
 import functools
 import logging
 import random
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -39,7 +40,7 @@ from services.worker.domain.telegram import (
 )
 from services.worker.domain.transfer_orders import Attempt
 from services.worker.gate import Gate
-from services.worker.ports import CallGuard, MessageHandler, free
+from services.worker.ports import MessageHandler, Restraint
 
 _BAD_MESSAGE = "BAD_MSG_NOTIFICATION"
 
@@ -73,10 +74,10 @@ class KurigramClients:
             rsa.server_public_keys[fingerprint] = rsa.PublicKey(modulus, exponent)
 
     def make(
-        self, credentials: Credentials, gate: Gate, on_message: MessageHandler, guard: CallGuard = free
+        self, credentials: Credentials, gate: Gate, on_message: MessageHandler, restraint: Restraint
     ) -> "KurigramClient":
         """See the port."""
-        return KurigramClient(self._config, self._clock, credentials, gate, on_message, guard=guard)
+        return KurigramClient(self._config, self._clock, credentials, gate, on_message, restraint=restraint)
 
 
 class KurigramClient:
@@ -90,7 +91,7 @@ class KurigramClient:
         gate: Gate,
         on_message: MessageHandler,
         *,
-        guard: CallGuard,
+        restraint: Restraint,
     ) -> None:
         self._config = config
         self._clock = clock
@@ -103,7 +104,7 @@ class KurigramClient:
         self._connections: list[GatedConnection] = []
         self._client: FleetClient | None = None
         self._session: WatchedSession | None = None
-        self._guard = guard
+        self._restraint = restraint
         self._own_id = credentials.user_id
         self._transfers = TelegramTransfers(self)
 
@@ -176,6 +177,7 @@ class KurigramClient:
             **model,
         )
         client.dispatcher = self._updates
+        client.restraint = self._restraint
         return client
 
     def _assert_routed(self) -> None:
@@ -201,11 +203,12 @@ class KurigramClient:
         """See the port."""
         await self._call(raw.functions.updates.GetState(), limit)
 
-    async def recover(self, limit: float) -> None:
-        """See the port."""
+    async def recover(self, limit: float, chat_ids: Iterable[int] = ()) -> None:
+        """See the port. Of other channels nothing is asked: a transfer's target may have thousands of new
+        messages, which nobody here would read."""
         self._up()
         if self._client is not None:
-            await within(limit, "updates.getDifference", self._client.recover_gaps())
+            await within(limit, "updates.getDifference", self._client.recover_gaps([0, *chat_ids]))
 
     async def reply(self, message: IncomingMessage, text: str, limit: float) -> int:
         """See the port."""
@@ -221,7 +224,7 @@ class KurigramClient:
             reply_to=raw.types.InputReplyToMessage(reply_to_msg_id=message.message_id),
             no_webpage=True,
         )
-        sent = sent_message_id(await self._call(query, limit))
+        sent = sent_message_id(await self._call(query, limit, chat_id=message.chat_id))
         if sent is None:
             raise LinkDown(LinkCause.BAD_PACKET, "Telegram's answer names no message")
         return sent
@@ -276,7 +279,7 @@ class KurigramClient:
     async def transmit(self, query: Any, limit: float, attempt: Attempt, *, chat_id: int) -> Any:
         """See `telegram_transfers.Sender`."""
         session, name = self._up(), method_name(query)
-        self._guard(name, chat_id)
+        self._restraint.check(name, chat_id)
         try:
             return await session.transmit(query, limit, attempt)
         except RPCError as error:
@@ -321,7 +324,7 @@ class KurigramClient:
     async def _call(self, query: Any, limit: float, *, chat_id: int = 0) -> Any:
         session = self._up()
         name = method_name(query)
-        self._guard(name, chat_id)
+        self._restraint.check(name, chat_id)
         result = await within(limit, name, session.send(query, timeout=limit))
         if isinstance(result, raw.types.BadMsgNotification):
             raise Refused(result.error_code, _BAD_MESSAGE, name)

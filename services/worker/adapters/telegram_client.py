@@ -16,10 +16,11 @@ from pyrogram.errors import (
 )
 
 from services.runtime.logs import get_logger
-from services.worker.adapters.telegram_errors import translate
+from services.worker.adapters.telegram_errors import method_name, translate
 from services.worker.adapters.telegram_updates import to_message
 from services.worker.domain.telegram import Fenced, LinkCause, LinkDown
-from services.worker.ports import MessageHandler
+from services.worker.domain.transfer_answers import StillWaiting
+from services.worker.ports import MessageHandler, Restraint, Unrestrained
 
 _log = get_logger("worker.telegram")
 
@@ -49,6 +50,9 @@ class UpdateSink:
 class FleetClient(Client):  # type: ignore[misc]  # the library has no types
     """The library's client, which must never ask a person or wait out a flood."""
 
+    restraint: Restraint = Unrestrained()
+    """What the account is kept from; set by its maker."""
+
     async def authorize(self) -> Any:
         """Prompts on stdin in the stock client."""
         raise LinkDown(LinkCause.NOT_ALLOWED, "This session is not logged in.")
@@ -70,13 +74,19 @@ class FleetClient(Client):  # type: ignore[misc]  # the library has no types
                 await self.recover_gaps()
             else:
                 await super().handle_updates(updates)
-        except Fenced:
-            return  # the session ends by its gate
+        except (Fenced, StillWaiting):
+            return  # the session ends by its gate; or the next update comes anyway
         except Exception as error:  # noqa: BLE001 - whatever a parser or a call raises
             _log.warning("dropped updates that cannot be handled", error=type(error).__name__)
 
     async def _send(self, query: Any) -> Any:
-        result = await self.session.send(query, timeout=CALL_LIMIT)
+        name = method_name(query)
+        self.restraint.check(name, 0)
+        try:
+            result = await self.session.send(query, timeout=CALL_LIMIT)
+        except RPCError as error:
+            self.restraint.note(translate(error, name))
+            raise
         await self.fetch_peers(getattr(result, "users", []))
         await self.fetch_peers(getattr(result, "chats", []))
         return result

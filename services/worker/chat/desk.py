@@ -20,6 +20,7 @@ from services.worker.domain.facts import ChatCounts
 from services.worker.domain.picture import MessageAnswered, MessageReceived
 from services.worker.domain.rates import AnswerRates
 from services.worker.domain.telegram import Fenced, IncomingMessage, LinkDown, Refused
+from services.worker.domain.transfer_answers import StillWaiting
 from services.worker.domain.waits import SENDING_METHODS, Waits
 from services.worker.metrics import MESSAGES
 from services.worker.refusals import Teller, note
@@ -150,6 +151,8 @@ class ChatDesk:
             answer_id = await sending
         except Refused as error:
             self._on_refused(message, error)
+        except StillWaiting:
+            _log.info("an answer was not sent inside a wait")
         except (LinkDown, Fenced) as error:
             _log.warning("an answer may not have been sent", error=type(error).__name__)
         else:

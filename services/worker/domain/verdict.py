@@ -79,20 +79,24 @@ def clamp_wait(seconds: float | None) -> float:
     return min(max(float(seconds), SHORTEST_WAIT), LONGEST_WAIT)
 
 
+def of_wait(method: str, seconds: float, *, chat_only: bool = False) -> Verdict:
+    """A wait that Telegram imposed, now or before."""
+    return Verdict(
+        Outcome.WAITING,
+        Reason.FLOOD_WAIT,
+        f"Telegram told this account to wait {seconds:.0f} s before {method}.",
+        wait=seconds,
+        chat_only=chat_only,
+    )
+
+
 def of_refusal(error: Refused) -> Verdict:
     """What Telegram's error answer means."""
     known = _BY_NAME.get(error.name)
     if known is not None:
         return known
     if error.name in _WAITS or (error.code == _FLOOD and error.name.endswith("_WAIT_X")):
-        wait = clamp_wait(error.seconds)
-        return Verdict(
-            Outcome.WAITING,
-            Reason.FLOOD_WAIT,
-            f"Telegram told this account to wait {wait:.0f} s before {error.method}.",
-            wait=wait,
-            chat_only=error.name == "SLOWMODE_WAIT_X",
-        )
+        return of_wait(error.method, clamp_wait(error.seconds), chat_only=error.name == "SLOWMODE_WAIT_X")
     if error.code >= _SERVER_ERRORS or error.code < 0:
         return Verdict(
             Outcome.FAILED,

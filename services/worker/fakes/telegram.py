@@ -4,6 +4,7 @@ Time is the loop's, so that tests can run in virtual time.
 """
 
 import asyncio
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import NoReturn
 
@@ -19,7 +20,10 @@ from services.worker.domain.telegram import (
 from services.worker.fakes.clock import LoopClock
 from services.worker.fakes.transfers import FakeChannel, FakeTransfers
 from services.worker.gate import Gate
-from services.worker.ports import CallGuard, MessageHandler, free
+from services.worker.ports import MessageHandler, Restraint
+
+_PING = "ping"
+"""No API call: Telegram refuses none."""
 
 
 @dataclass(slots=True)
@@ -49,10 +53,10 @@ class FakeTelegram:
         self.channels: dict[int, FakeChannel] = {}
 
     def make(
-        self, credentials: Credentials, gate: Gate, on_message: MessageHandler, guard: CallGuard = free
+        self, credentials: Credentials, gate: Gate, on_message: MessageHandler, restraint: Restraint
     ) -> "FakeClient":
         """See `ports.TelegramClients`."""
-        client = FakeClient(self, credentials.auth_key, gate, on_message, guard=guard)
+        client = FakeClient(self, credentials.auth_key, gate, on_message, restraint=restraint)
         self.clients.append(client)
         return client
 
@@ -81,7 +85,7 @@ class FakeClient:
         gate: Gate,
         on_message: MessageHandler,
         *,
-        guard: CallGuard,
+        restraint: Restraint,
     ) -> None:
         self.key = key
         self.on_message = on_message
@@ -91,7 +95,7 @@ class FakeClient:
         self._answered_at: float | None = None
         self._in_flight = 0
         self._cut = False
-        self._guard = guard
+        self._restraint = restraint
         self.transfers = FakeTransfers(self, telegram.channels, lambda: LoopClock().wall().timestamp())
 
     @property
@@ -109,6 +113,7 @@ class FakeClient:
         self._gate.on_shut(self._on_gate_shut)
         try:
             await self.call("initConnection", limit)
+            await self.call("updates.getState", limit)
         except BaseException:
             await self.close()
             raise
@@ -116,15 +121,17 @@ class FakeClient:
 
     async def ping(self, limit: float) -> None:
         """See the port."""
-        await self.call("ping", limit)
+        await self.call(_PING, limit)
 
     async def probe(self, limit: float) -> None:
         """See the port."""
         await self.call("updates.getState", limit)
 
-    async def recover(self, limit: float) -> None:
+    async def recover(self, limit: float, chat_ids: Iterable[int] = ()) -> None:
         """See the port."""
         await self.call("updates.getDifference", limit)
+        for chat_id in chat_ids:
+            await self.call("updates.getChannelDifference", limit, chat_id)
 
     async def reply(self, message: IncomingMessage, text: str, limit: float) -> int:
         """See the port."""
@@ -171,7 +178,8 @@ class FakeClient:
     def admit(self, method: str, chat_id: int = 0) -> "asyncio.Future[LinkDown]":
         """Whether a call may be made now; the end of the link that it would go through."""
         self._gate.check()
-        self._guard(method, chat_id)
+        if method != _PING:
+            self._restraint.check(method, chat_id)
         if self._lost is None or self._lost.done():
             raise LinkDown(LinkCause.LINK_CLOSED)
         return self._lost
@@ -189,7 +197,7 @@ class FakeClient:
         finally:
             self._in_flight -= 1
         self._answered_at = asyncio.get_running_loop().time()
-        if self._account.refuse is not None:
+        if self._account.refuse is not None and method != _PING:
             error = self._account.refuse
             raise Refused(error.code, error.name, method, error.seconds)
 

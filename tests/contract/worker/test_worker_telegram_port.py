@@ -28,7 +28,7 @@ from services.worker.domain.telegram import (
 )
 from services.worker.fakes.telegram import FakeAccount, FakeTelegram
 from services.worker.gate import Gate
-from services.worker.ports import TelegramClient
+from services.worker.ports import TelegramClient, Unrestrained
 
 USER, FRIEND = 1, 2
 
@@ -63,7 +63,7 @@ class FakeBench:
 
     def client(self) -> TelegramClient:
         credentials = Credentials(2, self.KEY, test_mode=False, user_id=0, api_id=0)
-        return self.telegram.make(credentials, self.gate, self.got.append)
+        return self.telegram.make(credentials, self.gate, self.got.append, Unrestrained())
 
     def refuse(self, code: int, error: str) -> None:
         number = int(error.rsplit("_", 1)[1]) if error[-1].isdigit() else None
@@ -119,7 +119,7 @@ class RealBench:
 
     def client(self) -> TelegramClient:
         credentials = Credentials(2, self.account.auth_key, test_mode=False, user_id=0, api_id=0)
-        return self.clients.make(credentials, self.gate, self.got.append)
+        return self.clients.make(credentials, self.gate, self.got.append, Unrestrained())
 
     def refuse(self, code: int, error: str) -> None:
         self.dc.control.set_fault(Fault(FaultKind.RPC_ERROR, user_id=self.user_id, code=code, error=error))

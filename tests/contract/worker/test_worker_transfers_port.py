@@ -38,7 +38,7 @@ from services.worker.fakes.clock import LoopClock
 from services.worker.fakes.telegram import FakeAccount, FakeTelegram
 from services.worker.fakes.transfers import FakeChannel
 from services.worker.gate import Gate
-from services.worker.ports import CallGuard, TelegramClient, free
+from services.worker.ports import Restraint, TelegramClient, Unrestrained
 
 FORWARD = "messages.forwardMessages"
 POSTS = 230
@@ -53,7 +53,7 @@ class Bench(Protocol):
     first: int
     begin: datetime
 
-    def client(self, guard: CallGuard = free) -> TelegramClient: ...
+    def client(self, restraint: Restraint | None = None) -> TelegramClient: ...
     def post(self, text: str, *, kind: str = "TEXT", service: bool = False) -> int: ...
     def album(self, parts: int) -> list[int]: ...
     def delete(self, *ids: int) -> None: ...
@@ -80,9 +80,11 @@ class FakeBench:
         self.source, self.target = ChatReference("", -1001), ChatReference("", -1002)
         self.first = 1
 
-    def client(self, guard: CallGuard = free) -> TelegramClient:
+    def client(self, restraint: Restraint | None = None) -> TelegramClient:
         credentials = Credentials(2, self.KEY, test_mode=False, user_id=0, api_id=0)
-        return self.telegram.make(credentials, Gate(lambda: True), lambda _: None, guard)
+        return self.telegram.make(
+            credentials, Gate(lambda: True), lambda _: None, restraint or Unrestrained()
+        )
 
     def post(self, text: str, *, kind: str = "TEXT", service: bool = False) -> int:
         now = self.clock()
@@ -139,7 +141,7 @@ class RealBench:
     def messages(self, chat: object) -> list[object]:
         return self.dc.control.get_messages(self.owner.user_id, chat, limit=1000, after_id=0)
 
-    def client(self, guard: CallGuard = free) -> TelegramClient:
+    def client(self, restraint: Restraint | None = None) -> TelegramClient:
         config = TelegramConfig(
             api_id=12345,
             api_hash="0123456789abcdef0123456789abcdef",
@@ -149,7 +151,7 @@ class RealBench:
         )
         credentials = Credentials(2, self.account.auth_key, test_mode=False, user_id=0, api_id=0)
         clients = KurigramClients(config, SystemClock())
-        return clients.make(credentials, Gate(lambda: True), lambda _: None, guard)
+        return clients.make(credentials, Gate(lambda: True), lambda _: None, restraint or Unrestrained())
 
     def post(self, text: str, *, kind: str = "TEXT", service: bool = False) -> int:
         if service:
@@ -419,14 +421,19 @@ async def test_a_cancelled_transmission_is_cut_off_first(bench: Bench, client: T
     assert client.facts().calls_in_flight == 0
 
 
-async def test_no_call_is_made_inside_a_wait(bench: Bench) -> None:
-    waiting: set[tuple[str, int]] = set()
+class Waiting(Unrestrained):
+    def __init__(self) -> None:
+        self.waiting: set[tuple[str, int]] = set()
 
-    def guard(method: str, chat_id: int) -> None:
-        if (method, 0) in waiting or (method, chat_id) in waiting:
+    def check(self, method: str, chat_id: int) -> None:
+        if (method, 0) in self.waiting or (method, chat_id) in self.waiting:
             raise StillWaiting(method, chat_id, 9.0)
 
-    client = bench.client(guard)
+
+async def test_no_call_is_made_inside_a_wait(bench: Bench) -> None:
+    restraint = Waiting()
+    waiting = restraint.waiting
+    client = bench.client(restraint)
     await client.connect(5)
     await client.transfers.inspect(InspectChats(bench.source, bench.target), 5)
     waiting.add((FORWARD, bench.target.chat_id))

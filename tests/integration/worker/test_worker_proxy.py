@@ -16,6 +16,7 @@ from services.worker.adapters.telegram import KurigramClients, TelegramConfig
 from services.worker.adapters.telegram_route import Route
 from services.worker.domain.telegram import Credentials, Fenced, LinkDown
 from services.worker.gate import Gate
+from services.worker.ports import Unrestrained
 from tests.integration.worker.conftest import MakeWorld
 from tests.integration.worker.rig import RECONNECTING, RUNNING
 from tgfleet.gateway.v1 import result_pb2
@@ -182,7 +183,9 @@ async def test_media_connections_pass_the_same_gate() -> None:
         )
         gate = Gate(lambda: True)
         credentials = Credentials(2, account.auth_key, test_mode=False, user_id=0, api_id=0)
-        client = KurigramClients(config, SystemClock()).make(credentials, gate, lambda _: None)
+        client = KurigramClients(config, SystemClock()).make(
+            credentials, gate, lambda _: None, Unrestrained()
+        )
         await client.connect(5)
         media = await client._client.get_session(is_media=True)  # type: ignore[union-attr]
         assert client.facts().open_sockets == 2

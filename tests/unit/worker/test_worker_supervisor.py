@@ -12,6 +12,7 @@ from services.worker.domain.outcomes import Ending, Outcome, Reason
 from services.worker.domain.picture import Disconnected
 from services.worker.domain.states import SessionState as S
 from services.worker.domain.telegram import LinkCause, Refused
+from services.worker.domain.transfer_answers import StillWaiting
 from services.worker.fakes.clock import LoopClock
 from services.worker.ports import KnownWait
 from tests.unit.worker.world import Inside, inside
@@ -317,3 +318,49 @@ async def test_why_a_reconnect_does_not_work_is_shown_and_a_stop_records_the_los
         i.stop("a")
         await i.until("a", S.STOPPED)
         assert [f.reconnected for f in facts(i, LinkLost)] == [False]  # type: ignore[attr-defined]
+
+
+async def test_a_probe_that_was_told_to_wait_is_not_made_again_inside_the_wait() -> None:
+    async with inside() as i:
+        account = i.enrol("a")
+        i.start("a")
+        await i.until("a", S.RUNNING)
+        account.refuse = Refused(420, "FLOOD_WAIT_X", "", 1000)
+        await asyncio.sleep(301)
+        account.refuse = None
+        told = len([m for *_, m in i.telegram.journal if m == "updates.getState"])
+        await asyncio.sleep(900)
+        assert len([m for *_, m in i.telegram.journal if m == "updates.getState"]) == told
+        assert i.states("a")[-1] is S.RUNNING
+        await asyncio.sleep(400)
+        assert len([m for *_, m in i.telegram.journal if m == "updates.getState"]) > told
+
+
+async def test_a_link_that_ends_inside_a_wait_for_connecting_is_not_made_anew_before_its_end() -> None:
+    async with inside() as i:
+        account = i.enrol("a")
+        i.start("a")
+        await i.until("a", S.RUNNING)
+        account.refuse = Refused(420, "FLOOD_WAIT_X", "", 1000)
+        await asyncio.sleep(301)
+        account.refuse = None
+        i.telegram.drop(i.key("a"))
+        last = await i.until("a", S.FAILED)
+        assert (last.outcome, last.reason) == (Outcome.WAITING, Reason.FLOOD_WAIT)
+        assert last.retry_time is not None
+        assert 650 < (last.retry_time - i.tools.clock.wall()).total_seconds() < 700 + 300
+
+
+async def test_a_clock_that_is_set_forward_ends_no_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with inside() as i:
+        i.enrol("a")
+        i.start("a")
+        await i.until("a", S.RUNNING)
+        supervisor = i.fleet._sessions["a"]
+        supervisor._restraint.note(Refused(420, "FLOOD_WAIT_X", "messages.forwardMessages", 60))
+        wall = i.tools.clock.wall
+        monkeypatch.setattr(i.tools.clock, "wall", lambda: wall() + timedelta(hours=1))
+        with pytest.raises(StillWaiting) as waiting:
+            supervisor._restraint.check("messages.forwardMessages", -100)
+        assert 59 < waiting.value.remaining <= 60
+        supervisor._restraint.check("messages.getHistory", -100)
