@@ -1,14 +1,14 @@
 """Owns the core of transfers for one term, beside the fleet's driver and in its loop: tells it what changed
 of accounts and workers, and carries out its commands. It never decides.
 
-Whether this process still leads is compared by the fleet's driver before each round.
+Whether this process still leads is compared by the fleet's driver before each round: an order of a leader
+that was frozen meanwhile does not go out, and workers refuse its term.
 """
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
-from services.scheduler import wire_transfer_orders as wire
 from services.scheduler.committing import Committer
 from services.scheduler.domain import events as fleet_events
 from services.scheduler.domain.accounts import Entry
@@ -20,14 +20,13 @@ from services.scheduler.domain.transfers.core import TransferCore
 from services.scheduler.domain.transfers.records import ENDED, BatchState, Changes, TransferState
 from services.scheduler.domain.workers import Presence, Worker
 from services.scheduler.inspecting import PREFIX, Inspections
-from services.scheduler.metrics import ANSWERS, BATCHES, ORDERS, TRANSFERS, UNDECIDED, WAITS
+from services.scheduler.metrics import ANSWERS, BATCHES, TRANSFERS, UNDECIDED, WAITS
 from services.scheduler.signals import Signals
 from services.scheduler.streams import Streams
+from services.scheduler.transfer_outbox import ToWorker, TransferOutbox
 
 _COUNT_PERIOD = 1.0
 """Seconds between two counts of all transfers for the metrics."""
-
-ToWorker = c.GiveOrders | c.Acknowledge | c.CancelOrders
 
 Tell = Callable[[fleet_events.Event | e.Event], None]
 
@@ -61,7 +60,6 @@ class TransferDriver:
         self.inspections = Inspections(self._now_to_worker)
         self._fleet = fleet
         self._committer = committer
-        self._streams = streams
         self._signals = signals
         self._tell = tell
         self._in_flight: dict[int, Sequence[str]] = {}
@@ -70,7 +68,9 @@ class TransferDriver:
         self._accounts: set[str] = set()
         self._starts_stopped = ""
         self._fresh: set[str] = set()
-        self._outgoing: dict[int, list[ToWorker]] = {}
+        self._outbox = TransferOutbox(streams, fleet.term)
+        self._committing = 0
+        self._now = 0.0
         self._changed = True
         self._counted_at = float("-inf")
         self._carry = self._table()
@@ -80,7 +80,8 @@ class TransferDriver:
     @property
     def next_due(self) -> float | None:
         """When a round is needed at the latest."""
-        return self.core.next_due
+        dues = (self.core.next_due, self._outbox.next_due)
+        return min((due for due in dues if due is not None), default=None)
 
     def hello(self, attachment: int, order_ids: Iterable[str]) -> None:
         """What a worker's Hello on that stream says is being carried out; before the fleet's core hears of
@@ -89,6 +90,7 @@ class TransferDriver:
 
     def apply(self, event: e.Event, now: float, wall: float) -> None:
         """One event, after all that the fleet's core has taken in before it."""
+        self._now = now
         if isinstance(event, e.TransferCreated):
             self._take_interest(event.record.spec.account_ids)
         self._sync(now, wall)
@@ -100,13 +102,14 @@ class TransferDriver:
 
     def round(self, now: float, wall: float) -> None:
         """Tells the core what changed in the fleet, and does what it wants done."""
+        self._now = now
         self._sync(now, wall)
         due = self.core.next_due
         if due is not None and due <= now:
             self.core.apply(e.Tick(), now, wall)
         for command in self.core.take():
             self._carry[type(command)](command)
-        self._flush()
+        self._outbox.flush(now)
         if self._changed and now - self._counted_at >= _COUNT_PERIOD:
             self._changed, self._counted_at = False, now
             _count_transfers(self.core)
@@ -177,29 +180,23 @@ class TransferDriver:
 
     def _commit(self, command: c.Commit) -> None:
         _count(command.changes)
-        self._committer.submit(command.changes, lambda: self._tell(e.Committed(command.commit_id)))
+        self._committing += 1
+        self._committer.submit(command.changes, lambda: self._committed(command.commit_id))
+
+    def _committed(self, commit_id: int) -> None:
+        self._committing -= 1
+        self._tell(e.Committed(commit_id))
 
     def _transfer_changed(self, command: c.TransferChanged) -> None:
         self._changed = True
         self._signals.changed(transfer_signal(command.transfer_id))
 
     def _to_worker(self, command: ToWorker) -> None:
-        if isinstance(command, c.GiveOrders):
-            for order in command.orders:
-                ORDERS.labels(type(order.work).__name__).inc()
-        self._outgoing.setdefault(command.attachment, []).append(command)
+        self._outbox.add(command, self._now, committing=self._committing > 0)
 
     def _now_to_worker(self, command: ToWorker) -> None:
         self._to_worker(command)
-        self._flush()
-
-    def _flush(self) -> None:
-        """One message to each worker for all that a round has for it."""
-        for attachment, commands in self._outgoing.items():
-            stream = self._streams.get(attachment)
-            if stream is not None:
-                stream.send(wire.message(self._fleet.term, commands))
-        self._outgoing.clear()
+        self._outbox.flush(self._now)
 
 
 def transfer_signal(transfer_id: str) -> str:
