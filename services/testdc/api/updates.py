@@ -9,6 +9,9 @@ from services.testdc.api.registry import Call, method
 from services.testdc.domain.boxes import Box, Event, EventKind
 from services.testdc.tl import raw
 
+_MAX_EVENTS = 1_000
+"""Most events in one difference of a channel."""
+
 
 @method(raw.functions.updates.GetState)
 def get_state(call: Call, _: Any) -> Any:
@@ -30,12 +33,16 @@ def get_difference(call: Call, query: Any) -> Any:
 
 @method(raw.functions.updates.GetChannelDifference)
 def get_channel_difference(call: Call, query: Any) -> Any:
-    """The same for one channel."""
+    """The same for one channel, in parts when there is more than the client wants at once."""
     box = channel_of(call, query.channel).box
     events = box.since(query.pts)
     if not events:
         return raw.types.updates.ChannelDifferenceEmpty(pts=box.pts, final=True)
-    return raw.types.updates.ChannelDifference(pts=box.pts, final=True, **_difference(call, box, events))
+    part = events[: min(max(query.limit, 1), _MAX_EVENTS)]
+    is_last = len(part) == len(events)
+    return raw.types.updates.ChannelDifference(
+        pts=box.pts if is_last else part[-1].pts, final=is_last or None, **_difference(call, box, part)
+    )
 
 
 def state(call: Call) -> Any:

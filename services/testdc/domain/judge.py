@@ -31,7 +31,7 @@ class ViolationKind(Enum):
     STALE_OPEN = "stale_open"
     """A connection's first request came while another connection of the key was still open."""
     FLOODED = "flooded"
-    """A call to a method inside a wait that this account had been given for it."""
+    """A call to a method inside a wait that this account had been given for it (in slow mode: for the chat)."""
     LOST = "lost"
     """A message that should have been stored was not."""
     REPEATED = "repeated"
@@ -206,24 +206,29 @@ def _turns(record: Record, other: Record) -> str:
     )
 
 
+_SLOW_MODE = "SLOWMODE_WAIT_"
+
+
 @dataclass
 class _FloodWatch:
-    """Waits handed out, by account and method."""
+    """Waits handed out, by account and method; those of slow mode by chat besides."""
 
-    until: dict[tuple[int, str], tuple[float, Record]] = field(default_factory=dict)
+    until: dict[tuple[int, str, str], tuple[float, Record]] = field(default_factory=dict)
 
     def see(self, record: Record) -> list[Violation]:
         """A call, or the late outcome of one."""
         found = self._inside(record) if record.kind is RecordKind.CALL else []
-        if record.outcome is Outcome.FLOOD_WAIT:
+        is_slow_mode = record.error.startswith(_SLOW_MODE)
+        if record.outcome is Outcome.FLOOD_WAIT or is_slow_mode:
             until = record.time + record.wait
-            key = (record.user_id, record.method)
+            key = (record.user_id, record.method, record.target_chat if is_slow_mode else "")
             if until > self.until.get(key, (0.0, record))[0]:
                 self.until[key] = (until, record)
         return found
 
     def _inside(self, record: Record) -> list[Violation]:
-        until, given = self.until.get((record.user_id, record.method), (0.0, record))
+        keys = [(record.user_id, record.method, chat) for chat in {"", record.target_chat}]
+        until, given = max((self.until.get(key, (0.0, record)) for key in keys), key=lambda wait: wait[0])
         if record.time >= until or not record.user_id:
             return []
         sentence = (

@@ -265,3 +265,19 @@ async def test_an_unauthorised_client_forwards_nothing(dc: TestDataCentre, alice
         await forward(client, empty, empty, [2])
     await client.disconnect()
     assert held(dc, target) == []
+
+
+async def test_the_difference_of_a_channel_comes_in_parts(route: Route) -> None:
+    for first in range(2, 302, 100):
+        await route.send(range(first, first + 100), first=first)
+    channel = raw.types.InputChannel(channel_id=route.here.channel_id, access_hash=route.here.access_hash)
+    pts, numbers, final = 1, [], None
+    while not final:
+        part = await route.client.invoke(
+            raw.functions.updates.GetChannelDifference(
+                channel=channel, filter=raw.types.ChannelMessagesFilterEmpty(), pts=pts, limit=120
+            )
+        )
+        pts, final = part.pts, part.final
+        numbers += [message.id for message in part.new_messages]
+    assert numbers == list(range(1, 302))

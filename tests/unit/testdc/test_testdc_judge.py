@@ -115,6 +115,15 @@ def test_a_call_after_the_wait_or_of_another_method_is_fine() -> None:
     assert story.kinds() == []
 
 
+def test_a_wait_of_slow_mode_holds_in_its_chat() -> None:
+    story = Story().opened(1)
+    story.call(1, outcome=Outcome.ERROR, error="SLOWMODE_WAIT_10", wait=10, target_chat="channel:5", at=100.0)
+    story.call(1, target_chat="channel:6", at=101.0)
+    assert story.kinds() == []
+    story.call(1, target_chat="channel:5", at=109.0)
+    assert story.kinds() == ["flooded"]
+
+
 def test_the_longest_wait_counts() -> None:
     story = Story().opened(1)
     story.call(1, outcome=Outcome.FLOOD_WAIT, wait=100, at=100.0)
