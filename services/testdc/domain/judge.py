@@ -31,7 +31,7 @@ class ViolationKind(Enum):
     STALE_OPEN = "stale_open"
     """A connection's first request came while another connection of the key was still open."""
     FLOODED = "flooded"
-    """A call to a method inside a wait that this account had been given for it (in slow mode: for the chat)."""
+    """A call to a method inside a wait that this account had been given for it; in slow mode for the chat."""
     LOST = "lost"
     """A message that should have been stored was not."""
     REPEATED = "repeated"
