@@ -11,6 +11,9 @@ from services.worker.domain.transfer_answers import MessageTrace, Skip
 
 _t = raw.types
 
+NAMELESS = 1
+"""Stands for the chat in a forward header that names none."""
+
 
 def media_kind(message: Any) -> str:
     """The contract's name of what a message carries."""
@@ -80,14 +83,13 @@ def trace(message: Any) -> MessageTrace:
 
 def _forward(header: Any) -> tuple[int, int]:
     """Where a message says it is from. Of posts of channels the header names chat and id; of others only the
-    author, so then the id is 0."""
+    author, so then the id is 0; of authors who hide, nobody that has an id. What Saved Messages add is left
+    out: the same message has it nowhere else."""
     if header is None:
         return 0, 0
-    if header.from_id is not None:
-        return int(utils.get_peer_id(header.from_id)), header.channel_post or 0
-    if header.saved_from_peer is not None:
-        return int(utils.get_peer_id(header.saved_from_peer)), header.saved_from_msg_id or 0
-    return 0, 0
+    if header.from_id is None:
+        return NAMELESS, 0
+    return int(utils.get_peer_id(header.from_id)), header.channel_post or 0
 
 
 def text_hash(text: str, entities: Any) -> bytes:
