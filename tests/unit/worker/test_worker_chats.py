@@ -152,13 +152,6 @@ def test_media_kinds_are_told_apart() -> None:
             size=1,
             dc_id=2,
             attributes=[*attributes],
-            access_hash=1,
-            file_reference=b"",
-            date=1,
-            mime_type="",
-            size=1,
-            dc_id=2,
-            attributes=[*attributes],
         )
         return t.MessageMediaDocument(document=file, **more)
 
