@@ -27,6 +27,9 @@ class Timers:
         self._heap: list[Timer] = []
         self._order = count()
 
+    def __len__(self) -> int:
+        return len(self._heap)
+
     def set(self, due: float, kind: str, key: str, stamp: int = 0) -> None:
         """Adds a timer; earlier ones for the same thing stay and must be recognised by their stamp."""
         heapq.heappush(self._heap, Timer(due, next(self._order), kind, key, stamp))

@@ -267,6 +267,20 @@ def test_the_target_is_followed_when_it_migrates(stage: Stage) -> None:
     assert send_of(stage.sends[0]).random_ids[0] == RandomIds(NAME, TARGET).of(11)
 
 
+def test_a_group_that_is_gone_is_asked_what_became_of_it(stage: Stage) -> None:
+    stage.create(range(1, 41), target_kind="group")
+    stage.migrated = -1009
+    stage.refuse("PEER_ID_INVALID")
+    assert send_of(stage.sends[0]).target.chat_id == -1009
+    assert stage.transfer().record.target.kind == "supergroup"
+
+
+def test_a_group_that_is_simply_gone_cannot_be_posted_in(stage: Stage) -> None:
+    stage.create(range(1, 41), target_kind="group")
+    stage.refuse("PEER_ID_INVALID")
+    assert stage.transfer().record.reason == "NO_ACCOUNT_LEFT"
+
+
 def test_a_source_that_migrates_ends_it_with_a_reason(stage: Stage) -> None:
     stage.hold_reads = True
     stage.create()
@@ -416,6 +430,26 @@ def test_after_a_wait_the_account_used_last_is_preferred() -> None:
     stage.sent()
     stage.feed(e.Wished(NAME, Wish.RUN))
     assert stage.sends[0].account_id == used
+
+
+def test_waiting_long_sets_no_timer_twice(stage: Stage) -> None:
+    stage.create()
+    stage.flood(10_000)
+    before = len(stage.core.desk.timers)
+    for number in range(100):
+        stage.view("a1", priority=number)
+    assert len(stage.core.desk.timers) <= before + 1
+
+
+def test_a_frozen_workers_reading_holds_nobody_up(stage: Stage) -> None:
+    stage.hold_reads = True
+    stage.create(range(1, 41), "a1", "a3")
+    assert stage.reads
+    stage.hold_reads = False
+    stage.feed(e.Detached("w1", lost=False))
+    stage.stop("a1")
+    stage.run("a3", worker_id="w2")
+    assert [order.account_id for order in stage.sends] == ["a3"]
 
 
 def test_a_reading_that_must_wait_moves_to_another_account(stage: Stage) -> None:

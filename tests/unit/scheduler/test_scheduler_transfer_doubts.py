@@ -128,6 +128,16 @@ def test_half_of_it_found_is_no_proof(stage: Stage) -> None:
     assert stage.shard().batch.state is BatchState.UNDECIDED
 
 
+def test_another_transfer_of_the_same_messages_makes_traces_ambiguous(stage: Stage) -> None:
+    stage.create(range(1, 41), "a3", name="tr_2")
+    order = stage.unknown()
+    stage.pass_time(1)
+    stage.flood(1000)
+    stage.pass_time(1)
+    look(stage, send_of(order).message_ids)
+    assert stage.state() is TransferState.UNDECIDED
+
+
 @pytest.mark.parametrize("sent", [True, False])
 def test_a_person_decides(stage: Stage, sent: bool) -> None:
     test_half_of_it_found_is_no_proof(stage)

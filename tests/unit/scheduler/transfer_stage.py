@@ -51,6 +51,7 @@ class Stage:
         self.written: list[Changes] = []
         self.hold_commits = False
         self.hold_reads = False
+        self.migrated = 0
         self.endless = False
         """Every id is a message."""
         self.messages: dict[int, o.SourceMessage] = {}
@@ -108,6 +109,7 @@ class Stage:
         name: str = NAME,
         shards: Sequence[tuple[int, int]] = (),
         kind: str = "channel",
+        target_kind: str = "supergroup",
         **spec: Any,
     ) -> Transfer:
         """A transfer of these messages."""
@@ -118,7 +120,7 @@ class Stage:
             "",
             TransferSpec("s", "t", account_ids=accounts or ("a1",), **spec),
             Chat("s", SOURCE, "Source", kind),
-            Chat("t", TARGET, "Target", "supergroup"),
+            Chat("t", TARGET, "Target", target_kind),
             TARGET,
             TransferState.RUNNING,
             Wish.RUN,
@@ -222,7 +224,9 @@ class Stage:
         elif isinstance(work, o.ReadSource):
             return self.answer(order, self.page(work), self._worker(order))
         else:
-            target = o.ChatFacts(TARGET, can_post=True, top_message_id=self.top)
+            target = o.ChatFacts(
+                TARGET, can_post=True, top_message_id=self.top, migrated_to_chat_id=self.migrated
+            )
             inspected = o.Inspected(o.ChatFacts(SOURCE, can_read=True), target)
             return self.answer(order, inspected, self._worker(order))
         return []

@@ -13,7 +13,7 @@ from services.scheduler.domain.transfers.orders import (
 )
 from services.scheduler.domain.transfers.reading import target_moved
 from services.scheduler.domain.transfers.records import BatchState
-from services.scheduler.domain.transfers.refusals import FORWARD, Meaning, meaning, reason
+from services.scheduler.domain.transfers.refusals import FORWARD, NO_SUCH_CHAT, Meaning, meaning, reason
 from services.scheduler.domain.transfers.resolving import doubt, put_off
 from services.scheduler.domain.transfers.sending import sent, suspect, withdraw
 from services.scheduler.domain.transfers.sentences import protected_source, strict_stop, verdict
@@ -108,6 +108,8 @@ def _refused_at_once(desk: Desk, shard: Shard, batch: Batch, kind: Meaning, answ
         _verdict(desk, shard, account_id, answer)
     elif kind is Meaning.PROTECTED:
         fail(desk, shard.transfer, *protected_source(shard.transfer.record))
+    elif answer.name in NO_SUCH_CHAT and shard.transfer.record.target.kind == "group":
+        shard.transfer.lost_target, shard.transfer.top = True, None
     elif kind in (Meaning.CANNOT_POST, Meaning.CANNOT_READ):
         desk.pool.deny(shard.record.transfer_id, account_id, kind.name)
     elif kind is Meaning.ONE_BY_ONE and len(units) != 1:

@@ -198,6 +198,8 @@ def _tick(_desk: Desk, _event: e.Tick) -> None:
 def _shard_due(desk: Desk, timer: Timer) -> None:
     shard = desk.find(timer.key)
     if shard is not None:
+        if shard.timer is not None and shard.timer <= desk.now:
+            shard.timer = None
         desk.touch(shard)
 
 

@@ -74,6 +74,7 @@ def release(desk: Desk, shard: Shard) -> None:
     if shard.account_id in desk.borrowed:
         _used(desk, shard.account_id)
     shard.account_id = ""
+    shard.reading = shard.inspecting = ""  # what it still reads is of no use: whoever is next reads anew
 
 
 def borrow(desk: Desk, account_id: str) -> None:
@@ -93,9 +94,9 @@ def idle(desk: Desk, account_id: str) -> None:
 
 
 def must_yield(desk: Desk, shard: Shard) -> bool:
-    """Whether it had its turn, and another shard that waits could use the account."""
+    """Whether it had its turn, and another shard that waits might use the account."""
     return shard.turn >= desk.rules.turn and any(
-        shard.account_id in other.transfer.account_ids and other.reason == "BUSY" for other in desk.waiting
+        shard.account_id in other.transfer.account_ids for other in desk.waiting
     )
 
 
@@ -110,9 +111,14 @@ def serve(desk: Desk, account_id: str) -> list[Shard]:
     return [shard for shard in desk.waiting if account_id in shard.transfer.account_ids]
 
 
+def runs(desk: Desk, account_id: str) -> bool:
+    """Whether the account runs, as far as is known."""
+    view = desk.accounts.get(account_id)
+    return view is not None and view.running
+
+
 def _kept(desk: Desk, shard: Shard, ask: Ask) -> int:
-    view = desk.accounts.get(shard.account_id)
-    if view is None or not view.running:
+    if not runs(desk, shard.account_id):
         return 0
     return desk.pool.allowance(ask, shard.account_id, shard.key, desk.now, desk.wall)
 

@@ -15,7 +15,7 @@ from services.scheduler.domain.transfers.orders import (
     ReadSource,
     SourcePage,
 )
-from services.scheduler.domain.transfers.records import Chat
+from services.scheduler.domain.transfers.records import BatchState, Chat
 from services.scheduler.domain.transfers.refusals import HISTORY, Meaning, meaning, reason
 from services.scheduler.domain.transfers.sentences import (
     protected_source,
@@ -97,7 +97,7 @@ def page_read(desk: Desk, out: Outstanding, answer: Answer | None) -> None:
     if follow and shard.intake.ended:
         wait = desk.rules.follow_min_age if shard.intake.holding else desk.rules.follow_interval
         shard.read_again = desk.now + wait
-        shard.caught_up = True
+        shard.caught_up = not shard.intake.units
 
 
 def inspected(desk: Desk, out: Outstanding, answer: Answer | None) -> None:
@@ -119,7 +119,11 @@ def inspected(desk: Desk, out: Outstanding, answer: Answer | None) -> None:
         _deny(desk, shard, out.order.account_id, "CANNOT_READ")
     elif not target.can_post:
         _deny(desk, shard, out.order.account_id, "CANNOT_POST")
+    elif transfer.lost_target and not target.migrated_to_chat_id:
+        transfer.lost_target = False
+        _deny(desk, shard, out.order.account_id, "CANNOT_POST")
     else:
+        transfer.lost_target = False
         target_moved(desk, shard, target.migrated_to_chat_id)
         transfer.top = max(transfer.top or 0, target.top_message_id)
         desk.touch_all(transfer)
@@ -131,6 +135,9 @@ def target_moved(desk: Desk, shard: Shard, chat_id: int) -> None:
     if chat_id and chat_id != record.target.chat_id:
         record.target = replace(record.target, chat_id=chat_id, kind="supergroup")
         shard.transfer.top = None
+        for one in shard.transfer.shards.values():
+            if one.current is not None and one.current.record.state is not BatchState.INTENDED:
+                one.current.moved = True
         desk.saver.transfer(record)
         desk.note(shard.transfer)
 

@@ -28,6 +28,8 @@ class Meaning(Enum):
     UNKNOWN = 10  # it may have taken effect
 
 
+NO_SUCH_CHAT = frozenset({"PEER_ID_INVALID", "CHAT_ID_INVALID", "CHAT_MIGRATED"})
+"""What a basic group says that became a supergroup."""
 _VERDICTS = frozenset({"PEER_FLOOD", "FROZEN_METHOD_INVALID", "FROZEN_PARTICIPANT_MISSING"})
 _VERDICT_PREFIXES = ("USER_DEACTIVATED", "AUTH_KEY_", "SESSION_")
 _NAMES = {

@@ -13,7 +13,16 @@ from services.scheduler.domain.transfers.refusals import FORWARD, HISTORY, Meani
 from services.scheduler.domain.transfers.sending import save, sent, transmit, withdraw
 from services.scheduler.domain.transfers.sentences import undecided
 from services.scheduler.domain.transfers.settling import Evidence, Finding, Sought, judge
-from services.scheduler.domain.transfers.state import Batch, Desk, Look, Outstanding, Purpose, Shard
+from services.scheduler.domain.transfers.state import (
+    Batch,
+    Desk,
+    Look,
+    Outstanding,
+    Purpose,
+    Shard,
+    Transfer,
+    span,
+)
 from services.scheduler.domain.transfers.waiting import note_wait
 
 _BACKOFF = 0.25
@@ -55,7 +64,7 @@ def go_on(desk: Desk, shard: Shard, batch: Batch) -> None:
         return
     if not batch.given and batch.record.attempt > 1:  # a repeat whose number is on disk by now
         batch.given = True
-        if transmit(desk, shard, batch):
+        if not batch.delivered and transmit(desk, shard, batch):
             return
     step = next_step(case_of(desk, shard, batch))
     _CARRY[step.do](desk, shard, batch, step)
@@ -104,13 +113,29 @@ def looked(desk: Desk, out: Outstanding, answer: Answer | None) -> None:
     evidence = judge(_sought(desk, shard, batch), answer)
     if batch.delivered:
         _name_delivered(desk, shard, batch, answer, evidence)
-    elif evidence.finding is Finding.ALL:
+    elif evidence.finding is Finding.ALL and not _contested(desk, shard.transfer):
         sent(desk, shard, By.EVIDENCE, evidence.target_ids, dict.fromkeys(evidence.gone, DELETED))
     else:
-        clear = evidence.finding is Finding.NONE
+        clear = evidence.finding is Finding.NONE and not batch.moved
         batch.looks.append(Look(desk.now, account_id, clear, evidence.detail))
         if clear and account_id == batch.record.account_id:
             batch.absent = desk.now
+
+
+def _contested(desk: Desk, transfer: Transfer) -> bool:
+    """Whether another transfer moves the same messages to the same place: its traces look the same."""
+    return any(
+        other is not transfer
+        and other.record.source.chat_id == transfer.record.source.chat_id
+        and other.record.target.chat_id == transfer.record.target.chat_id
+        and _overlap(other, transfer)
+        for other in desk.transfers.values()
+    )
+
+
+def _overlap(one: Transfer, other: Transfer) -> bool:
+    (first, last), (begin, end) = span(one), span(other)
+    return (not last or begin <= last) and (not end or first <= end)
 
 
 def by_person(desk: Desk, shard: Shard, *, was_sent: bool) -> None:

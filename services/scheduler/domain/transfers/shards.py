@@ -9,6 +9,8 @@ from services.scheduler.domain.transfers.records import BatchState, TransferStat
 from services.scheduler.domain.transfers.sending import intend, limit_of, prepare, ready, transmit, withdraw
 from services.scheduler.domain.transfers.state import Desk, Shard
 
+_REST = 0.25
+"""Seconds after which an account that could not be given an order is asked again."""
 LIMIT_REASON = "MAX_PER_HOUR"
 
 
@@ -53,6 +55,8 @@ def _with_batch(desk: Desk, shard: Shard) -> None:
             read_ahead(desk, shard)
         else:
             withdraw(desk, shard, By.LEADER, "its account went away before it was sent")
+            if holding.runs(desk, batch.record.account_id):  # but nothing can be handed to its worker
+                shard.rest = desk.now + _REST
     elif shard.transfer.record.state is not TransferState.PAUSED:
         resolving.go_on(desk, shard, batch)
 
@@ -74,7 +78,9 @@ def _without_batch(desk: Desk, shard: Shard) -> None:
     if shard.transfer.top is None:
         inspect(desk, shard)
     read_on(desk, shard)
-    shard.active = bool(shard.inspecting or shard.reading)
+    if intake.units:
+        shard.caught_up = False
+    shard.active = bool(shard.inspecting or shard.reading) and not shard.caught_up
     if shard.transfer.top is None or not ready(desk, shard):
         return
     if holding.must_yield(desk, shard):
@@ -103,7 +109,6 @@ def _begin_again(desk: Desk, shard: Shard) -> bool:
         desk.wake_at(shard, shard.read_again)
         return False
     shard.intake.ended = False
-    shard.caught_up = False
     return True
 
 

@@ -86,6 +86,8 @@ class Batch:
     retry: float = 0.0
     """Nothing is tried before."""
     tries: int = 0
+    moved: bool = False
+    """The target became another chat meanwhile: that nothing is found in the new one proves nothing."""
     refusal: str = ""
     """The error that ended its account's attempts: it cannot repeat."""
     answers: list[tuple[str, str]] = field(default_factory=list)
@@ -118,6 +120,8 @@ class Shard:
     reason: str = ""
     detail: str = ""
     wake: float | None = None
+    timer: float | None = None
+    """The earliest timer that is set for it."""
     active: bool = False
     caught_up: bool = False
 
@@ -141,6 +145,8 @@ class Transfer:
     random_ids: RandomIds
     shards: dict[int, Shard] = field(default_factory=dict)
     top: int | None = None
+    lost_target: bool = False
+    """A group is no chat any more: whether it became a supergroup is being found out."""
     failing: tuple[str, str, str] | None = None
     """Why it ends, once its batches are settled: reason, detail, action."""
     resumed: float | None = None
@@ -237,7 +243,9 @@ class Desk:
 
     def wake_at(self, shard: Shard, when: float) -> None:
         """It is to be looked at then (by `now`), if not before."""
-        self.timers.set(when, "shard", shard.key)
+        if shard.timer is None or not self.now < shard.timer <= when:
+            shard.timer = when
+            self.timers.set(when, "shard", shard.key)
 
     def next_number(self) -> str:
         """Unique among all leaders."""
@@ -251,12 +259,17 @@ class Desk:
         return transfer.shards.get(int(number)) if transfer is not None else None
 
 
+def span(transfer: Transfer) -> tuple[int, int]:
+    """The whole range; its end is 0 when it has none."""
+    rows = [shard.record for shard in transfer.shards.values()]
+    open_end = any(row.last_id == 0 for row in rows)
+    last = 0 if open_end else max((row.last_id for row in rows), default=0)
+    return min((row.first_id for row in rows), default=1), last
+
+
 def bounds_of(transfer: Transfer, record: ShardRecord) -> Bounds:
     """What a shard reads."""
-    all_shards = [shard.record for shard in transfer.shards.values()] or [record]
-    first = min(one.first_id for one in all_shards)
-    open_end = any(one.last_id == 0 for one in all_shards)
-    last = 0 if open_end else max(one.last_id for one in all_shards)
+    first, last = span(transfer)
     return Bounds(
         record.first_id, record.last_id, first, last, gaps=transfer.record.source.kind in SHARED_IDS
     )

@@ -107,7 +107,7 @@ def _quiet(desk: Desk, shard: Shard) -> bool:
     if batch.record.state is BatchState.UNDECIDED and not shard.active:
         return True
     soon = desk.now + desk.rules.takeover_delay
-    return shard in desk.dirty or (not shard.active and (shard.wake is None or shard.wake > soon))
+    return not shard.active and (shard.wake is None or shard.wake > soon)
 
 
 def _keep_undecided(desk: Desk, transfer: Transfer) -> None:
