@@ -107,7 +107,11 @@ class TransferDriver:
         due = self.core.next_due
         if due is not None and due <= now:
             self.core.apply(e.Tick(), now, wall)
-        for command in self.core.take():
+        commands = self.core.take()
+        for command in commands:
+            if isinstance(command, c.Commit):
+                self._commit(command)
+        for command in commands:
             self._carry[type(command)](command)
         self._outbox.flush(now)
         if self._changed and now - self._counted_at >= _COUNT_PERIOD:
@@ -172,7 +176,7 @@ class TransferDriver:
         tell = self._tell
         return {
             **dict.fromkeys((c.GiveOrders, c.Acknowledge, c.CancelOrders), self._to_worker),
-            c.Commit: self._commit,
+            c.Commit: lambda _: None,  # on its way already
             c.Borrow: lambda command: tell(fleet_events.Borrowed(command.account_id)),
             c.GiveBack: lambda command: tell(fleet_events.GivenBack(command.account_id)),
             c.TransferChanged: self._transfer_changed,
