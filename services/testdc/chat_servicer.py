@@ -110,6 +110,16 @@ class ChatServicer:
         sent = self._control.send_album(request.sender_id, chat, parts, request.caption, request.topic_id)
         return pb.SendAlbumResponse(messages=map(convert.message_out, sent))
 
+    async def ForwardMessages(
+        self, request: pb.ForwardMessagesRequest, context: Any
+    ) -> pb.ForwardMessagesResponse:
+        """See the proto."""
+        source, target = convert.chat_in(request.source), convert.chat_in(request.target)
+        sent = self._control.forward_messages(
+            request.sender_id, source, target, request.message_ids, drop_author=request.drop_author
+        )
+        return pb.ForwardMessagesResponse(messages=map(convert.message_out, sent))
+
     async def ListMessages(self, request: pb.ListMessagesRequest, context: Any) -> pb.ListMessagesResponse:
         """See the proto."""
         chat = convert.chat_in(request.chat)

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from itertools import islice, takewhile
+from secrets import randbits
 
 from services.runtime.errors import FailedPrecondition, InvalidArgument
 from services.testdc.domain.afterwards import delete
 from services.testdc.domain.errors import TelegramError
+from services.testdc.domain.forwarding import Order, forward
 from services.testdc.domain.judge_transfers import TransferVerdict, judge_transfer
 from services.testdc.domain.media import Media, MediaKind
 from services.testdc.domain.message import Message
@@ -56,6 +58,21 @@ class MessageHandlers(HandlersBase):
             draft = replace(draft, media=Media(kind, self._media_id()), text="" if sent else caption)
             sent.append(self._send(sender_id, chat, draft))
         return sent
+
+    def forward_messages(
+        self, sender_id: int, source: Peer, target: Peer, ids: Sequence[int], *, drop_author: bool = False
+    ) -> list[Message]:
+        """Forward or copy as anybody. Raises NotFound, FailedPrecondition."""
+        self._user(sender_id)
+        randoms = tuple(randbits(62) + 1 for _ in ids)
+        order = Order(source, target, tuple(ids), randoms, drop_author=drop_author)
+        try:
+            done = forward(self._centre.state.world, sender_id, order, self._now())
+        except TelegramError as e:
+            raise FailedPrecondition(f"Telegram would refuse this: {e}.", reason=e.name) from e
+        self._centre.state.touch()
+        self._centre.desk.deliver(done.deliveries)
+        return [sent.message for sent in done.sent]
 
     def get_messages(
         self, user_id: int, chat: Peer, limit: int = 100, after_id: int | None = None

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import asyncio
+from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 from tests.support.telegram import Control
@@ -60,3 +62,41 @@ async def messages_of(
         if not page:
             return found
         found += page
+
+
+async def new_stranger(control: Control, *chats: pb.Chat, role: pb.Role = pb.ROLE_MEMBER) -> int:
+    """A person without a login who is in these chats; its user id."""
+    made = await control.CreateAccount(pb.CreateAccountRequest(virtual=True), timeout=10)
+    for chat in chats:
+        request = pb.SetMemberRequest(chat=chat, user_id=made.account.user_id, role=role)
+        await control.SetMember(request, timeout=10)
+    return made.account.user_id
+
+
+@asynccontextmanager
+async def busy_stranger(
+    control: Control, stranger: int, source: pb.Chat, target: pb.Chat, ids: Sequence[int], every: float = 0.05
+) -> AsyncIterator[None]:
+    """Somebody posts in the target all the while: words, and forwards and copies of the source's messages."""
+
+    async def post() -> None:
+        for turn, message_id in enumerate(ids):
+            await asyncio.sleep(every)
+            forward = pb.ForwardMessagesRequest(
+                sender_id=stranger,
+                source=source,
+                target=target,
+                message_ids=[message_id],
+                drop_author=turn % 2 == 0,
+            )
+            await control.ForwardMessages(forward, timeout=10)
+            said = pb.SendMessageRequest(sender_id=stranger, chat=target, text=f"hello {turn}")
+            await control.SendMessage(said, timeout=10)
+
+    posting = asyncio.create_task(post())
+    try:
+        yield
+    finally:
+        posting.cancel()
+        with suppress(asyncio.CancelledError):
+            await posting

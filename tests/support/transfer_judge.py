@@ -47,6 +47,8 @@ class Wanted:
     in_order: bool = True
     may_miss: Collection[int] = ()
     """Source ids that cannot be forwarded."""
+    strangers: Collection[int] = ()
+    """User ids of people who post on their own; what they forward does not count."""
     complete: bool = True
     """Whether all of it is due; False for a transfer that was cancelled or goes on."""
 
@@ -135,6 +137,7 @@ def weigh(
 ) -> Finding:
     """The same from what was read already."""
     due = _due(origin, wanted)
+    arrived = [message for message in arrived if message.author_id not in wanted.strangers]
     calls = [
         record
         for record in records
@@ -148,7 +151,8 @@ def weigh(
     if wanted.complete:
         missing = [i for i in due if not there[i] and i not in wanted.may_miss]
         finding.lost = [f"message {i} did not arrive" for i in missing]
-    finding.repeated = _repeated(records, source, targets, there)
+    ours = [record for record in records if record.user_id not in wanted.strangers]
+    finding.repeated = _repeated(ours, source, targets, there)
     known = {message.message_id for message in origin}
     finding.unasked = [
         f"message {i} was not asked for"

@@ -189,3 +189,27 @@ async def test_going_on_after_a_verdict(route: Route) -> None:
     assert not (await route.judge(Wanted(complete=False))).after_verdicts
     await route.send(route.units[0])
     assert len((await route.judge(Wanted(complete=False))).after_verdicts) == 1
+
+
+async def test_strangers_may_do_what_they_like(route: Route) -> None:
+    """Somebody else forwards and copies the very same messages, before, between and after."""
+    made = await route.control.CreateAccount(pb.CreateAccountRequest(virtual=True))
+    stranger = made.account.user_id
+    for chat in (route.source, route.target):
+        role = pb.SetMemberRequest(chat=chat, user_id=stranger, role=pb.ROLE_MEMBER)
+        await route.control.SetMember(role)
+    half = len(route.units) // 2
+    for units in (route.units[:half], route.units[half:]):
+        for drop_author in (False, True):
+            request = pb.ForwardMessagesRequest(
+                sender_id=stranger,
+                source=route.source,
+                target=route.target,
+                message_ids=units[0],
+                drop_author=drop_author,
+            )
+            assert (await route.control.ForwardMessages(request)).messages
+        await route.send_all(units)
+    finding = await route.judge(Wanted(strangers={stranger}))
+    assert not finding.faults, finding.report()
+    assert len((await route.judge()).repeated) == len(route.units[0]) + len(route.units[half])
