@@ -13,8 +13,6 @@ if TYPE_CHECKING:
     from tests.simulation.transfers.play import Play
     from tests.simulation.transfers.workers import Worker
 
-TRANSFER = "tr_sim"
-
 
 def draw(play: Play, rng: random.Random) -> None:
     """Puts faults into the calendar."""
@@ -107,10 +105,11 @@ def _delete(play: Play, rng: random.Random) -> None:
 
 def _wish(play: Play, rng: random.Random) -> None:
     if play.leader is not None:
-        play.world.note("somebody pauses it")
-        play.leader.tell(e.Wished(TRANSFER, Wish.PAUSE))
+        name = rng.choice(play.names)
+        play.world.note("somebody pauses", name)
+        play.leader.tell(e.Wished(name, Wish.PAUSE))
         if rng.random() < 0.5:
-            play.leader.tell(e.Wished(TRANSFER, Wish.RUN))
+            play.leader.tell(e.Wished(name, Wish.RUN))
 
 
 def _verdict(play: Play, rng: random.Random) -> None:

@@ -11,15 +11,16 @@ from tests.simulation.transfers.telegram import Delivered, Telegram
 
 
 def verdict(telegram: Telegram, store: Store, transfer_id: str, *, in_order: bool) -> list[str]:
-    """Everything that is wrong; empty when nothing is."""
+    """Everything that is wrong with a transfer; empty when nothing is."""
     faults = list(telegram.faults)
-    ours = [one for one in telegram.target if one.origin]
+    shards = [one for one in store.shards.values() if one.transfer_id == transfer_id]
+    first, last = min(one.first_id for one in shards), max(one.last_id for one in shards)
+    ours = [one for one in telegram.target if first <= one.origin <= last]
     times = Counter(one.origin for one in ours)
     faults += [
         f"message {one} is {number} times in the target" for one, number in times.items() if number > 1
     ]
-    skipped = set(store.refused)
-    shards = [one for one in store.shards.values() if one.transfer_id == transfer_id]
+    skipped = {one for one in store.refused if first <= one <= last}
     for shard in shards:
         wanted = [
             one

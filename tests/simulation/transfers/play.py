@@ -23,11 +23,22 @@ from tests.simulation.transfers.bugs import NONE, Bug
 from tests.simulation.transfers.judge import verdict
 from tests.simulation.transfers.leader import WALL, Leader
 from tests.simulation.transfers.store import Store
-from tests.simulation.transfers.telegram import SOURCE, TARGET, Limits, Message, Telegram
+from tests.simulation.transfers.telegram import (
+    SECOND,
+    SECOND_SOURCE,
+    SOURCE,
+    TARGET,
+    Limits,
+    Message,
+    Telegram,
+)
 from tests.simulation.transfers.workers import LATE, Chances, Worker
 from tests.simulation.transfers.world import World
 
-NAME = "tr_sim"
+NAMES = ("tr_one", "tr_two")
+_OF_A_CHANNEL = (-1009, 1)
+_HEADERS = (_OF_A_CHANNEL, (77, 0), (1, 0))
+"""Of messages that were forwarded before: from a channel, a person, somebody hidden."""
 RULES = TransferRules(
     batch_size=20,
     page_size=20,
@@ -90,6 +101,7 @@ class Play:
         self.attachments = 0
         self.gone: set[str] = set()
         self.leader: Leader | None = None
+        self.names = NAMES[: rng.choice([1, 1, 2])]
         self.parallel = rng.choice([1, 1, 1, 2, 3])
         self.calm = False
         self.undecided = 0
@@ -108,9 +120,19 @@ class Play:
     # The world as it begins.
 
     def _fill(self) -> None:
+        rng = self.rng
+        for begin in range(0, SECOND * len(self.names), SECOND):
+            self._fill_source(begin, begin + rng.randint(150, 500) // len(self.names))
+        for number, account_id in enumerate(self.accounts):
+            self.telegram.users[account_id] = 1000 + number
+            capacity = float(rng.randint(*rng.choice([(25, 80), (60, 600)])))
+            self.telegram.limits[account_id] = Limits(capacity, rng.choice([0.1, 1.0, 10.0]), capacity)
+        for _ in range(rng.randint(0, 30)):
+            self.telegram.post("hello")
+
+    def _fill_source(self, message_id: int, last: int) -> None:
         rng, source = self.rng, self.telegram.source
-        message_id, album = 0, 100
-        last = rng.randint(150, 500)
+        album = message_id + 100
         while message_id < last:
             message_id += 1
             kind = rng.random()
@@ -125,32 +147,29 @@ class Play:
                     message_id += 1
                 message_id -= 1
             else:
-                origin = (-1009, message_id * 3) if rng.random() < 0.05 else (0, 0)
+                origin = rng.choice(_HEADERS) if rng.random() < 0.05 else (0, 0)
+                if origin == _OF_A_CHANNEL:
+                    origin = (origin[0], message_id * 3)
                 bad = rng.random() < 0.004
                 source[message_id] = Message(message_id, self._text(), bad=bad, forwarded_from=origin)
-        for number, account_id in enumerate(self.accounts):
-            self.telegram.users[account_id] = 1000 + number
-            capacity = float(rng.randint(*rng.choice([(25, 80), (60, 600)])))
-            self.telegram.limits[account_id] = Limits(capacity, rng.choice([0.1, 1.0, 10.0]), capacity)
-        for _ in range(rng.randint(0, 30)):
-            self.telegram.post("hello")
 
     def _text(self) -> str:
         if self.repeating_texts and self.rng.random() < 0.3:
             return "ok"
         return f"text {self.rng.randrange(1_000_000_000)}"
 
-    def _record(self) -> tuple[TransferRecord, list[ShardRecord]]:
-        spec = TransferSpec(
-            "s", "t", mode=Mode.COPY if self.copies else Mode.FORWARD, account_ids=tuple(self.accounts)
-        )
+    def _record(self, name: str) -> tuple[TransferRecord, list[ShardRecord]]:
+        mode = Mode.COPY if self.copies else Mode.FORWARD
+        spec = TransferSpec("s", "t", mode=mode, account_ids=tuple(self.accounts))
         kind = "channel" if self.telegram.channel_source else "supergroup"
-        source, target = Chat("s", SOURCE, "S", kind), Chat("t", TARGET, "T", "supergroup")
-        record = TransferRecord(NAME, "", spec, source, target, TARGET, TransferState.RUNNING, Wish.RUN, WALL)
-        last = max(self.telegram.source)
-        edges = [1 + last * part // self.parallel for part in range(self.parallel + 1)]
+        begin = SECOND * self.names.index(name)
+        source = Chat("s", SECOND_SOURCE if begin else SOURCE, "S", kind)
+        target = Chat("t", TARGET, "T", "supergroup")
+        record = TransferRecord(name, "", spec, source, target, TARGET, TransferState.RUNNING, Wish.RUN, WALL)
+        last = max(one for one in self.telegram.source if begin < one <= begin + SECOND)
+        edges = [begin + 1 + (last - begin) * part // self.parallel for part in range(self.parallel + 1)]
         shards = [
-            ShardRecord(NAME, number, edges[number - 1], edges[number] - 1, edges[number - 1] - 1)
+            ShardRecord(name, number, edges[number - 1], edges[number] - 1, edges[number - 1] - 1)
             for number in range(1, self.parallel + 1)
         ]
         return record, shards
@@ -158,9 +177,10 @@ class Play:
     def run(self) -> Verdict:
         """The whole history."""
         with self.bug.planted():
-            record, shards = self._record()
-            self.store.transfers[NAME] = record
-            self.store.shards = {(NAME, one.shard): one for one in shards}
+            for name in self.names:
+                record, shards = self._record(name)
+                self.store.transfers[name] = record
+                self.store.shards |= {(name, one.shard): one for one in shards}
             self.lead()
             for account_id in self.accounts:
                 self.world.after(self.rng.uniform(0, 3), self.start_account, account_id)
@@ -169,8 +189,12 @@ class Play:
             self.world.after(self.rng.uniform(0.1, 5.0), self._others_post)
             over = self.world.run(_LONG, self._over)
         if not over:
-            self.wrong.append(f"not over after {_LONG:.0f} s: {self.store.transfers[NAME]}")
-        wrong = self.wrong + verdict(self.telegram, self.store, NAME, in_order=self.parallel == 1)
+            self.wrong.append(f"not over after {_LONG:.0f} s: {self.store.transfers}")
+        wrong = self.wrong + [
+            fault
+            for name in self.names
+            for fault in verdict(self.telegram, self.store, name, in_order=self.parallel == 1)
+        ]
         return Verdict(
             self.seed,
             tuple(wrong),
@@ -181,7 +205,8 @@ class Play:
         )
 
     def _over(self) -> bool:
-        return bool(self.wrong) or self.store.transfers[NAME].state is TransferState.COMPLETED
+        rows = self.store.transfers.values()
+        return bool(self.wrong) or all(row.state is TransferState.COMPLETED for row in rows)
 
     def _others_post(self) -> None:
         self.posts += 1
@@ -194,18 +219,21 @@ class Play:
     def _operator(self) -> None:
         """Looks in now and then: resumes what stands, and decides what nobody else can."""
         self.world.after(_OPERATOR, self._operator)
-        leader = self.leader
-        if leader is None or NAME not in leader.core.transfers:
-            return
-        transfer = leader.core.transfers[NAME]
-        if transfer.record.state is TransferState.PAUSED and self.world.chance(0.5):
-            self.world.note("the operator resumes", transfer.record.reason)
-            leader.tell(e.Wished(NAME, Wish.RUN))
-        if transfer.record.state is TransferState.UNDECIDED and self.world.chance(0.2):
-            self._decide(leader)
+        for name in self.names:
+            leader = self.leader
+            if leader is not None and name in leader.core.transfers:
+                self._look_in(leader, name)
 
-    def _decide(self, leader: Leader) -> None:
-        for shard in leader.core.transfers[NAME].shards.values():
+    def _look_in(self, leader: Leader, name: str) -> None:
+        record = leader.core.transfers[name].record
+        if record.state is TransferState.PAUSED and self.world.chance(0.5):
+            self.world.note("the operator resumes", name, record.reason)
+            leader.tell(e.Wished(name, Wish.RUN))
+        if record.state is TransferState.UNDECIDED and self.world.chance(0.2):
+            self._decide(leader, name)
+
+    def _decide(self, leader: Leader, name: str) -> None:
+        for shard in leader.core.transfers[name].shards.values():
             batch = shard.batch
             if batch is None or shard.reason != "UNDECIDED":
                 continue
@@ -216,8 +244,8 @@ class Play:
                 continue  # something may still be on its way
             there = {one.origin for one in self.telegram.target}
             sent = [one for one in batch.message_ids if one in there]
-            self.world.note("the operator settles", batch.batch, bool(sent))
-            leader.tell(e.SettledByPerson(NAME, batch.shard, batch.batch, sent=bool(sent)))
+            self.world.note("the operator settles", name, batch.batch, bool(sent))
+            leader.tell(e.SettledByPerson(name, batch.shard, batch.batch, sent=bool(sent)))
 
     def _may_be_undecided(self, account_id: str) -> bool:
         ambiguous = self.repeating_texts and (self.copies or not self.telegram.channel_source)

@@ -20,7 +20,9 @@ from services.scheduler.domain.transfers.orders import (
 from services.scheduler.domain.transfers.refusals import FORWARD
 from tests.simulation.transfers.world import World
 
-SOURCE, TARGET = -1001, -1002
+SOURCE, SECOND_SOURCE, TARGET = -1001, -1003, -1002
+SECOND = 100_000
+"""Ids above this are the second source's, so that an id names a message whatever its chat."""
 OTHERS = 999
 
 
@@ -167,7 +169,8 @@ class Telegram:
             return (0, 0)
         if message.forwarded_from != (0, 0):
             return message.forwarded_from
-        return (SOURCE, message.message_id) if self.channel_source else (77, 0)
+        chat_id = SECOND_SOURCE if message.message_id > SECOND else SOURCE
+        return (chat_id, message.message_id) if self.channel_source else (77, 0)
 
     def read(self, work: ReadSource) -> SourcePage:
         """A page of the source."""
