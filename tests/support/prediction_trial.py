@@ -17,6 +17,8 @@ BATCH = 100
 CALL, PER_MESSAGE = 0.020, 0.001
 """Seconds that a call takes, as issue 4 has the test data centre (20 ms a call, 1 ms a message)."""
 WALL = 1_800_000_000.0
+ROUNDING = 1e-5
+"""Of seconds since 1970 in a float, many times added."""
 
 
 @dataclass
@@ -52,14 +54,14 @@ class Trial:
             self.pool.update(PoolAccount(account_id, account_id), self.now, WALL + self.now)
 
     def run(self, seconds: float) -> Outcome:
-        """Everybody sends as much as it may for so long."""
+        """Everybody sends as much as it may for so long; a call under way is finished."""
         outcome, end = Outcome(), self.now + seconds
         due: list[tuple[float, int, str]] = [(self.now, shard, "") for shard in range(self.shards)]
         while due and due[0][0] < end:
             now, shard, account_id = heapq.heappop(due)
             self.now = max(self.now, now)
             heapq.heappush(due, self._step(shard, account_id, end, outcome))
-        self.now = end
+        self.now = max(end, *(when for when, _, _ in due))
         for shard in range(self.shards):
             for account_id in self.policies:
                 self.pool.free(account_id, str(shard))
@@ -74,15 +76,15 @@ class Trial:
                 self.pool.free(account_id, str(shard))
             found = self.pool.choose(ask, now, wall)
             if not isinstance(found, Chosen):
-                wake = min(end, found.wake if found.wake is not None else now + 1.0)
-                return max(wake, now + 1e-3) if found.wake is None else max(wake, now), shard, ""
+                wake = found.wake if found.wake is not None else now + 1.0  # another shard has it
+                return min(end, max(wake, now)), shard, ""
             account_id, allowance = found.account_id, found.allowance
             self.pool.occupy(account_id, str(shard))
         return self._call(shard, account_id, min(BATCH, allowance), outcome)
 
     def _call(self, shard: int, account_id: str, count: int, outcome: Outcome) -> tuple[float, int, str]:
         done = self.now + CALL + PER_MESSAGE * count
-        if account_id in self.told and WALL + self.now < self.told[account_id].until:
+        if account_id in self.told and WALL + self.now < self.told[account_id].until - ROUNDING:
             outcome.calls_inside_waits += 1
         wait = self.policies[account_id].call(count, self.now)
         if wait:
