@@ -1,6 +1,6 @@
 """How transfers look at rest: a table of many, a page of one, and what `create` says."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 
 from rich.console import Group, RenderableType
@@ -25,6 +25,8 @@ from services.admin.transfer_words import (
 )
 from tgfleet.gateway.v1 import transfer_pb2 as tr
 
+_UNCHECKED = "NOT_CHECKED"
+"""Of a candidate that will be checked when it is started."""
 _MEDIA_NAMES = {number: name for name, number in MEDIA.items()}
 
 
@@ -59,7 +61,7 @@ def transfer_view(transfer: tr.Transfer, now: datetime) -> RenderableType:
         parts += [Text("\nNeeds a decision", style="bold red"), *_undecided(transfer)]
     if transfer.refused:
         parts += [Text("\nRefused by Telegram", style="bold"), _refused(transfer.refused)]
-    unusable = [found for found in transfer.candidates if not found.usable]
+    unusable = [found for found in transfer.candidates if not (found.usable or found.reason == _UNCHECKED)]
     if unusable:
         parts += [Text("\nAccounts that do not take part", style="bold"), *_candidates(unusable)]
     return Group(*parts)
@@ -71,7 +73,9 @@ def created_view(transfer: tr.Transfer) -> RenderableType:
     head = Text.assemble(
         (transfer.transfer_id, "bold"), f" moves {_whole(transfer)}: {printable(route(transfer))}"
     )
-    head.append(f", with {count(usable, 'account')}." if usable else ".")
+    later = sum(1 for found in transfer.candidates if found.reason == _UNCHECKED)
+    more = f" and {later:,} more when needed" if later else ""
+    head.append(f", with {count(usable, 'account')}{more}.")
     unusable = [found for found in transfer.candidates if not found.usable]
     return Group(head, *_candidates(unusable))
 
@@ -99,7 +103,7 @@ def _share(transfer: tr.Transfer) -> str:
 def _next(transfer: tr.Transfer, now: datetime) -> str:
     if transfer.HasField("next_wake_time") and transfer.state not in ENDED:
         return f"in {span(transfer.next_wake_time.ToDatetime(tzinfo=UTC) - now)}"
-    return ", ".join(accounts_in_use(transfer)) if transfer.state not in ENDED else ""
+    return ", ".join(accounts_in_use(transfer))
 
 
 def _facts(transfer: tr.Transfer, now: datetime) -> list[tuple[str, str]]:
@@ -117,8 +121,8 @@ def _facts(transfer: tr.Transfer, now: datetime) -> list[tuple[str, str]]:
         ("Moved", f"{transfer.done:,}"),
         ("Skipped", skipped_words(transfer.skipped)),
         ("Rate", _rate(transfer)),
-        ("Accounts now", ", ".join(accounts_in_use(transfer)) if transfer.state not in ENDED else ""),
-        *_spec_facts(transfer.spec),
+        ("Accounts now", ", ".join(accounts_in_use(transfer))),
+        *_spec_facts(transfer.spec, {found.account_id: found.name for found in transfer.candidates}),
         ("Created", moment(transfer.create_time, now) if transfer.HasField("create_time") else ""),
         ("Ended", moment(transfer.end_time, now) if transfer.HasField("end_time") else ""),
         ("Took", _took(transfer)),
@@ -130,13 +134,17 @@ def _rate(transfer: tr.Transfer) -> str:
     return f"{transfer.rate:,.0f} messages a minute" if moves else ""
 
 
-def _spec_facts(spec: tr.TransferSpec) -> Iterator[tuple[str, str]]:
+def _spec_facts(spec: tr.TransferSpec, names: Mapping[str, str]) -> Iterator[tuple[str, str]]:
     yield "Messages", _range(spec)
     yield "How", ", ".join(_manner(spec))
     yield "Only kinds", ", ".join(_MEDIA_NAMES.get(kind, f"#{kind}") for kind in spec.media)
     yield "Only matching", spec.match
-    yield "Chosen accounts", labels_text(spec.match_labels) or ", ".join(spec.account_ids)
+    yield "Chosen accounts", _chosen(spec, names)
     yield "At most an hour", f"{spec.max_per_hour:,}" if spec.max_per_hour else ""
+
+
+def _chosen(spec: tr.TransferSpec, names: Mapping[str, str]) -> str:
+    return labels_text(spec.match_labels) or ", ".join(names.get(ref) or ref for ref in spec.account_ids)
 
 
 def _range(spec: tr.TransferSpec) -> str:
@@ -215,10 +223,11 @@ def _refused(refused: Sequence[tr.SkippedMessage]) -> Table:
 
 def _candidates(found: Sequence[tr.TransferCandidate]) -> Iterator[RenderableType]:
     for candidate in found:
-        line = Text.assemble(
-            ("– ", "bright_black"), (printable(candidate.name or candidate.account_id), "bold")
-        )
-        line.append(f": {printable(candidate.detail or candidate.reason)}")
+        name, why = candidate.name or candidate.account_id, candidate.detail or candidate.reason
+        line = Text("– ", style="bright_black")
+        if not why.startswith(name):
+            line.append(f"{printable(name)}: ", style="bold")
+        line.append(printable(why), style="default")
         yield Padding(line, (0, 0, 0, 2), expand=False)
 
 

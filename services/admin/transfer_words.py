@@ -34,6 +34,15 @@ STYLES: Mapping[int, str] = {
 ENDED = frozenset({tr.TRANSFER_STATE_CANCELLED, tr.TRANSFER_STATE_COMPLETED, tr.TRANSFER_STATE_FAILED})
 """States that a transfer never leaves."""
 
+_AT_WORK = frozenset(
+    {
+        tr.TRANSFER_STATE_RUNNING,
+        tr.TRANSFER_STATE_FOLLOWING,
+        tr.TRANSFER_STATE_PAUSING,
+        tr.TRANSFER_STATE_CANCELLING,
+    }
+)
+
 SENTENCES: Mapping[int, str] = {
     tr.TRANSFER_STATE_RUNNING: "Sending.",
     tr.TRANSFER_STATE_WAITING: "No account can go on now; it goes on by itself.",
@@ -99,7 +108,10 @@ def progress(transfer: tr.Transfer) -> tuple[int, int]:
 
 
 def accounts_in_use(transfer: tr.Transfer) -> list[str]:
-    """The names of the accounts that work on it, each once."""
+    """The names of the accounts that work on it now, each once. A part that waits keeps the account that it
+    will go on with, if it can."""
+    if transfer.state not in _AT_WORK:
+        return []
     return list(dict.fromkeys(s.account_name or s.account_id for s in transfer.shards if s.account_id))
 
 

@@ -28,7 +28,7 @@ def test_every_option_of_create_reaches_the_gateway(cli: Cli) -> None:
     ended = cli("transfer", "create", *HERE, *options.split(), *more.split(), "--request-id", "night-1")
     assert ended.code == 0
     assert "moves up to 1,000 messages: Daily News → Archive of" in ended.out
-    assert "– bob: bob may not post in Archive." in ended.out
+    assert "– bob may not post in Archive." in ended.out
     assert f"→ Watch it: tgfleet transfer watch {RUNNING}" in ended.err
     request = asked(cli)
     assert request["id"] == "night-1"
