@@ -157,6 +157,30 @@ def test_ranks_are_the_order_in_which_accounts_are_chosen() -> None:
     assert next(iter(stage.explained(prefer="b"))) == "b"
 
 
+def test_who_works_on_the_transfer_is_the_chosen_one() -> None:
+    stage = PoolStage().add(PoolAccount("high", priority=5), "a", "b")
+    stage.pool.occupy("a", "tr_1/2")
+    stage.pool.occupy("b", "tr_2/1")
+    told = stage.explained()
+    assert {name: (one.rank, one.chosen) for name, one in told.items()} == {
+        "a": (1, True),
+        "high": (2, False),
+        "b": (0, False),
+    }
+    stage.wait("a", 60)
+    assert [name for name, one in stage.explained().items() if one.chosen] == ["high"]
+
+
+def test_an_account_that_an_earlier_leader_used_is_held_before_anything_is_known_of_it() -> None:
+    stage = PoolStage()
+    assert stage.pool.occupy("a", "tr_1/1")
+    assert not stage.pool.occupy("a", "tr_2/1")
+    stage.add("a")
+    assert stage.chosen(transfer_id="tr_2") == "(BUSY)"
+    stage.pool.free("a", "tr_1/1")
+    assert stage.chosen(transfer_id="tr_2") == "a"
+
+
 @settings(deadline=None)
 @given(seed=st.integers(0, 2**32))
 def test_few_and_many_always_agree(seed: int) -> None:

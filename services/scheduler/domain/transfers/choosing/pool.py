@@ -31,6 +31,7 @@ class Pool:
         self._waits: dict[str, Waits] = {}
         for record in picture.waits:
             self._waits.setdefault(record.account_id, Waits()).restore(record, now, wall)
+        self._holders: dict[str, str] = {}  # also of accounts that nothing was told of yet
         self._seats: dict[str, Seat] = {}
         self._lanes = Lanes()
         self._reset: list[WaitRecord] = []
@@ -42,7 +43,8 @@ class Pool:
         waits = self._waits.setdefault(account_id, Waits())
         seat = self._seats.get(account_id)
         if seat is None:
-            self._seats[account_id] = Seat(account, waits, self._models.of(account_id))
+            holder = self._holders.get(account_id, "")
+            self._seats[account_id] = Seat(account, waits, self._models.of(account_id), holder)
         else:
             seat.account = account
         for ended in waits.show(account.waits, now, wall):
@@ -105,20 +107,18 @@ class Pool:
         self._lanes.forget(transfer_id)
 
     def occupy(self, account_id: str, holder: str) -> bool:
-        """Takes it for `holder` (as in `tr_x/1`). False when somebody else has it."""
-        seat = self._seats.get(account_id)
-        if seat is None or seat.holder not in {"", holder}:
+        """Takes it for `holder` (as in `tr_x/1`), also before it is told by `update`: a new leader takes up
+        what an earlier one left. False when somebody else has it."""
+        if self._holders.setdefault(account_id, holder) != holder:
             return False
-        seat.holder = holder
-        self._lanes.changed(account_id)
+        self._hold(account_id, holder)
         return True
 
     def free(self, account_id: str, holder: str) -> None:
         """Gives it back, if `holder` has it."""
-        seat = self._seats.get(account_id)
-        if seat is not None and seat.holder == holder:
-            seat.holder = ""
-            self._lanes.changed(account_id)
+        if self._holders.get(account_id) == holder:
+            del self._holders[account_id]
+            self._hold(account_id, "")
 
     def reserve(self, account_id: str, batch_key: str, count: int, wall: float) -> UsageChange:
         """Counts a batch (`usage.key_of`) to the account's day before it is sent; commit it with the intent.
@@ -162,6 +162,11 @@ class Pool:
     def models_changed(self) -> list[ModelRecord]:
         """Models that learned something since last asked: to be committed with the batch's result."""
         return self._models.changed()
+
+    def _hold(self, account_id: str, holder: str) -> None:
+        if (seat := self._seats.get(account_id)) is not None:
+            seat.holder = holder
+        self._lanes.changed(account_id)
 
     def _asked(self, ask: Ask) -> Iterator[Seat]:
         return (seat for account_id in ask.account_ids if (seat := self._seats.get(account_id)) is not None)

@@ -92,7 +92,8 @@ class Predicted:
 
 @dataclass(frozen=True, slots=True)
 class Explained:
-    """How one account stands. `rank` from 1 in the order of choice, 0 when something speaks against it."""
+    """How one account stands. `rank` from 1 in the order of choice, 0 when something speaks against it.
+    `chosen`: it works on the transfer now, or would be the next while none does."""
 
     account_id: str
     name: str
