@@ -7,7 +7,6 @@ connections are made by the same factory and so pass the same gate.
 """
 
 import asyncio
-import itertools
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -16,6 +15,7 @@ from pyrogram.connection import Connection
 
 from services.runtime.addresses import HostPort
 from services.worker.adapters.gated_socket import GatedSocket
+from services.worker.adapters.telegram_packets import InPlace
 from services.worker.adapters.telegram_route import ProxyAddress, Route
 from services.worker.gate import Gate
 
@@ -23,19 +23,19 @@ _ABRIDGED = b"\xef"
 _LONG = 0x7F
 _TRANSPORT_ERROR_SIZE = 4
 
-# One thread for each of a few pools, shared by all clients: the library makes a thread per connection (0.2
-# MiB each), while one thread per pool keeps a connection's packets in order.
-_POOLS = [ThreadPoolExecutor(1, thread_name_prefix=f"crypto-{n}") for n in range(2)]
-_next_pool = itertools.cycle(_POOLS)
+# For media connections, whose sessions are the library's own. One thread, which keeps packets in order; the
+# library makes one for each connection (0.2 MiB each).
+_THREAD = ThreadPoolExecutor(1, thread_name_prefix="crypto")
+_IN_PLACE = InPlace()
 
 
 class AbridgedTransport:
     """Stands where the library expects its TCP class: packets in, packets out."""
 
-    def __init__(self, socket: GatedSocket) -> None:
+    def __init__(self, socket: GatedSocket, crypto: InPlace | ThreadPoolExecutor) -> None:
         self._socket = socket
         self._writing = asyncio.Lock()
-        self.crypto_executor = next(_next_pool)
+        self.crypto_executor = crypto
 
     async def open(self) -> None:
         """Announces the framing."""
@@ -106,7 +106,7 @@ class GatedConnection(Connection):  # type: ignore[misc]  # the library has no t
         attempt."""
         target = HostPort(self.server_address, self.port)
         socket = await GatedSocket.dial(self._gate, target, self._through)
-        self.protocol = AbridgedTransport(socket)
+        self.protocol = AbridgedTransport(socket, _THREAD if self.media else _IN_PLACE)
         await self.protocol.open()
 
     async def close(self) -> None:

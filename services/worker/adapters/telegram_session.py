@@ -17,6 +17,7 @@ from pyrogram.session.session import AuthKeyNotFound, Result, SessionState
 from services.runtime.clock import Clock
 from services.runtime.logs import get_logger
 from services.runtime.tasks import cancel_and_wait
+from services.worker.adapters.telegram_packets import read_whole
 from services.worker.domain.telegram import Fenced, LinkCause, LinkDown
 from services.worker.domain.transfer_answers import NotApplied, NotDoneCause
 from services.worker.domain.transfer_orders import Attempt
@@ -133,9 +134,16 @@ class WatchedSession(Session):  # type: ignore[misc]  # the library has no types
             if not self._put_right(answer):
                 break
         if isinstance(answer, raw.types.RpcError):
-            self._answered_at = self._clock.monotonic()
             self._raise(answer, data)
-        return answer
+        return self._read_whole(answer)
+
+    def _read_whole(self, answer: Any) -> Any:
+        """Raises OSError, and ends the link, for an answer that cannot be parsed."""
+        try:
+            return read_whole(answer)
+        except Exception as error:
+            self._end(LinkDown(LinkCause.BAD_PACKET))
+            raise ConnectionResetError("the answer cannot be parsed") from error
 
     def _put_right(self, answer: Any) -> bool:
         """Whether the server refused a packet unread for something that its answer corrects."""
@@ -200,7 +208,7 @@ class WatchedSession(Session):  # type: ignore[misc]  # the library has no types
         salt and the library on a new link. Raises RPCError for Telegram's errors and NotApplied when Telegram
         said that it took nothing in. Whenever it ends in another way the connection is gone, so that nothing
         of the call leaves this machine any more (DESIGN section 6, 2 and 3); then `attempt.transmitted` says
-        whether it may have taken effect. Raises LinkDown or Fenced."""
+        whether it may have taken effect. Raises LinkDown or Fenced. The answer may be `Unread`."""
         if self._lost.done():
             raise LinkDown(self._lost.result().cause)
         msg_id, packet = await self._packed(query)

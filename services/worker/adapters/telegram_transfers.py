@@ -14,6 +14,7 @@ from services.worker.adapters import telegram_messages as messages
 from services.worker.adapters.telegram_chats import Caller, ChatFinder, Found, Left
 from services.worker.adapters.telegram_history import PAGE, History
 from services.worker.adapters.telegram_inspecting import Inspector, migrated_in
+from services.worker.adapters.telegram_packets import Unread, read_whole
 from services.worker.domain.telegram import LinkCause, LinkDown
 from services.worker.domain.transfer_answers import (
     Inspected,
@@ -161,6 +162,11 @@ def _forward(work: SendBatch, source: Found, target: Found) -> Any:
 
 
 def _sent(work: SendBatch, target: Found, answer: Any) -> Sent:
+    """Telegram's answer by updateMessageID. One that names every message is not read any further."""
+    named = answer.named(work.random_ids) if isinstance(answer, Unread) else None
+    if named is not None:
+        return Sent(work.message_ids, tuple(named[one] for one in work.random_ids))
+    answer = read_whole(answer)
     named = {
         update.random_id: int(update.id)
         for update in getattr(answer, "updates", ())

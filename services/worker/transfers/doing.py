@@ -32,7 +32,8 @@ from services.worker.ports import Transfers
 _log = get_logger("worker.transfers")
 
 _TIMEOUT = "TIMEOUT"
-_INTERNAL = "INTERNAL"
+INTERNAL = "INTERNAL"
+"""A fault of ours; the link has nothing to do with it."""
 _FLOOD = 420
 _WORDS_ON_A_CHAT = range(400, 407)
 """Codes that say something about an account and a chat; others are floods and the server's own faults."""
@@ -69,7 +70,7 @@ class Doer:
         except Exception as error:  # noqa: BLE001 - whatever a parser raises; the order gets its answer
             incident = uuid.uuid4().hex[:12]
             _log.error("a transfer order failed by our own fault", incident=incident, exc_info=error)
-            return OrderUnknown(_INTERNAL) if attempt.transmitted else OrderNotDone(_INTERNAL)
+            return OrderUnknown(INTERNAL) if attempt.transmitted else OrderNotDone(INTERNAL)
 
     def _refused(self, error: Refused, work: Work, attempt: Attempt) -> Answer:
         self._on_refused(error, work.target.chat_id if isinstance(work, SendBatch) else 0)

@@ -15,7 +15,7 @@ from services.worker.domain.telegram import Refused
 from services.worker.domain.transfer_answers import Answer, NotDoneCause, OrderNotDone, OrderUnknown
 from services.worker.domain.transfer_orders import Attempt, SendBatch, TransferOrder
 from services.worker.ports import Transfers
-from services.worker.transfers.doing import Doer, given_up
+from services.worker.transfers.doing import INTERNAL, Doer, given_up
 
 LAST_WORD_LIMIT = 4.0
 """Seconds that a transmission gets to be answered when its session stops."""
@@ -151,6 +151,7 @@ class _Line:
             self._begin()
 
     def _finish(self, order: TransferOrder, answer: Answer) -> None:
-        if isinstance(answer, OrderUnknown) or answer == OrderNotDone(NotDoneCause.LINK_DOWN):
+        cut = isinstance(answer, OrderUnknown) and answer.cause != INTERNAL
+        if cut or answer == OrderNotDone(NotDoneCause.LINK_DOWN):
             self._up.clear()  # the link is gone; whoever comes next waits for the supervisor's new one
         self._answer(order.order_id, answer)
