@@ -123,6 +123,18 @@ def test_slow_mode_counts_for_the_chat_only(stage: Stage) -> None:
     assert [(wait.chat_id, wait.seconds) for wait in waits] == [(TARGET, 30)]
 
 
+def test_in_slow_mode_nothing_is_tried_too_early(stage: Stage) -> None:
+    stage.create()
+    stage.refuse("SLOWMODE_WAIT_X", 420, 30)
+    stage.pass_time(31)
+    stage.sent()
+    assert not stage.sends
+    stage.pass_time(29)
+    assert not stage.sends
+    stage.pass_time(2)
+    assert len(stage.sends) == 1
+
+
 def test_a_culprit_is_found_by_halves_and_skipped(stage: Stage) -> None:
     stage.create(range(1, 11))
     delivered: list[int] = []

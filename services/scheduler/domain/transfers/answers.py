@@ -155,6 +155,9 @@ def _waits(desk: Desk, shard: Shard, batch: Batch, kind: Meaning, answer: OrderR
     account_id = batch.record.account_id
     wait = desk.pool.wait(account_id, method, chat_id, _seconds(answer), now=desk.now, wall=desk.wall)
     desk.saver.wait(wait)
+    if kind is Meaning.WAIT_CHAT:
+        slow = shard.transfer.slow
+        slow[account_id] = max(slow.get(account_id, 0), _seconds(answer))
 
 
 def _seconds(answer: OrderRefused) -> int:

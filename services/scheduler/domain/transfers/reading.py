@@ -124,6 +124,8 @@ def inspected(desk: Desk, out: Outstanding, answer: Answer | None) -> None:
         _deny(desk, shard, out.order.account_id, "CANNOT_POST")
     else:
         transfer.lost_target = False
+        if target.slow_mode_seconds:
+            transfer.slow[out.order.account_id] = target.slow_mode_seconds
         target_moved(desk, shard, target.migrated_to_chat_id)
         transfer.top = max(transfer.top or 0, target.top_message_id)
         desk.touch_all(transfer)

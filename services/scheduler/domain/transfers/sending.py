@@ -148,11 +148,21 @@ def sent(
     if delivered:
         desk.pool.note_sent(record.account_id, FORWARD, delivered, desk.now, desk.wall)
         transfer.recent.add(desk.now, delivered)
+        _slow_down(desk, shard, record.account_id)
     shard.suspects = max(0, shard.suspects - len(batch.units)) if delivered else 0
     shard.turn += 1
     if not batch.units:
         shard.intake = Intake(bounds_of(transfer, counted), counted.checkpoint)
     _close(desk, shard, batch, by, delivered)
+
+
+def _slow_down(desk: Desk, shard: Shard, account_id: str) -> None:
+    """In slow mode the next message is not tried before its time: Telegram would refuse it."""
+    seconds = shard.transfer.slow.get(account_id)
+    if seconds:
+        chat_id = shard.transfer.record.target.chat_id
+        wait = desk.pool.wait(account_id, FORWARD, chat_id, seconds, now=desk.now, wall=desk.wall)
+        desk.saver.wait(wait)
 
 
 def withdraw(desk: Desk, shard: Shard, by: By, detail: str) -> None:

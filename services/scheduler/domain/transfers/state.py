@@ -145,6 +145,8 @@ class Transfer:
     random_ids: RandomIds
     shards: dict[int, Shard] = field(default_factory=dict)
     top: int | None = None
+    slow: dict[str, int] = field(default_factory=dict)
+    """By account: seconds between two messages that the target's slow mode asks of it."""
     lost_target: bool = False
     """A group is no chat any more: whether it became a supergroup is being found out."""
     failing: tuple[str, str, str] | None = None
