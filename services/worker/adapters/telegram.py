@@ -177,7 +177,7 @@ class KurigramClient:
             **model,
         )
         client.dispatcher = self._updates
-        client.restraint = self._restraint
+        client.restraint, client.clock = self._restraint, self._clock
         return client
 
     def _assert_routed(self) -> None:

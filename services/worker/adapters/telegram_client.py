@@ -15,6 +15,7 @@ from pyrogram.errors import (
     RPCError,
 )
 
+from services.runtime.clock import Clock, SystemClock
 from services.runtime.logs import get_logger
 from services.worker.adapters.telegram_errors import method_name, translate
 from services.worker.adapters.telegram_updates import to_message
@@ -52,6 +53,21 @@ class FleetClient(Client):  # type: ignore[misc]  # the library has no types
 
     restraint: Restraint = Unrestrained()
     """What the account is kept from; set by its maker."""
+    clock: Clock = SystemClock()
+    """Set by its maker."""
+    _ahead: float | None = None
+    """Seconds from our monotonic clock to Telegram's time of day."""
+
+    @property
+    def server_time(self) -> float:
+        """Telegram's time of day. The library adds a difference to this machine's, so that every link dies
+        when somebody sets the clock; this one goes on from when a packet told it."""
+        if self._ahead is None:
+            self._ahead = self.clock.wall().timestamp() - self.clock.monotonic()
+        return self.clock.monotonic() + self._ahead
+
+    def _set_server_time(self, msg_id: int) -> None:
+        self._ahead = msg_id / 2**32 - self.clock.monotonic()
 
     async def authorize(self) -> Any:
         """Prompts on stdin in the stock client."""

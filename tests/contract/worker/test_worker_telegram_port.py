@@ -355,3 +355,24 @@ async def test_a_wrong_clock_is_corrected_by_the_servers(ahead: float) -> None:
         await asyncio.sleep(0.7)  # two keepalives of 0.3 s
         assert client.facts().started
         await client.close()
+
+
+@pytest.mark.parametrize("jump", [-3600.0, 3600.0])
+async def test_a_clock_that_somebody_sets_ends_no_link(jump: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with TestDataCentre() as dc:
+        bench = RealBench(dc)
+        client = bench.client()
+        await client.connect(5)
+        real = time.time
+        monkeypatch.setattr(time, "time", lambda: real() + jump)
+        for _ in range(3):
+            await client.ping(2)
+            await client.probe(2)
+            await asyncio.sleep(0.35)  # a keepalive of 0.3 s
+        bench.write("hello")
+        async with asyncio.timeout(5):
+            while not bench.got:
+                await asyncio.sleep(0.01)
+        assert client.facts().started
+        assert len(dc.control.live_connections(bench.user_id)) == 1
+        await client.close()

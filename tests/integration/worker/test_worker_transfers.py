@@ -184,7 +184,7 @@ async def test_a_wrong_clock_is_told_as_not_done_and_put_right(make_world: MakeW
     r = await road(make_world)
     await r.answer(r.send(0), "sent")
     session = _session()
-    session.client._server_time_offset += 40.0
+    session.client._ahead += 40.0
     assert (await r.answer(r.send(1), "not_done")).cause == "WRONG_CLOCK"
     assert r.arrived() == 1
     await r.answer(r.send(1), "sent")
