@@ -121,6 +121,15 @@ async def test_what_cannot_be_is_refused_and_starts_nothing(
     assert said.fields == (field,)
 
 
+async def test_what_telegram_itself_writes_is_never_moved(stage: Stage) -> None:
+    """777000 writes login codes; an account that has such a chat could read it."""
+    user_id = next(iter(stage.scene.accounts.values())).user_id
+    code = pb.SendMessageRequest(sender_id=777000, chat=pb.Chat(user_id=user_id), text="Login code: 12345")
+    await stage.control.SendMessage(code)
+    said = await refused(stage, source="777000")
+    assert (said.code, said.reason, said.fields) == ("FAILED_PRECONDITION", "SERVICE_CHAT", ("spec.source",))
+
+
 async def test_two_creates_with_one_request_id_are_one_transfer_and_a_circle_is_refused(stage: Stage) -> None:
     transfers, scene = Transfers(stage.client), stage.scene
     made = await asyncio.gather(*(transfers.create(scene, request_id="twice", follow=True) for _ in range(4)))

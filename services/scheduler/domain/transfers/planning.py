@@ -20,6 +20,8 @@ from services.scheduler.domain.transfers.state import SHARED_IDS
 Inspection = Inspected | OrderRefused | OrderUnknown | OrderNotDone
 
 MAX_PARALLEL = 16
+_SERVICE_USER_ID = 777000
+"""Telegram's own account, which writes login codes (DESIGN section 5)."""
 NOT_FOUND = frozenset(
     {"USERNAME_NOT_OCCUPIED", "USERNAME_INVALID", "PEER_ID_INVALID", "CHAT_NOT_FOUND", "INVITE_HASH_EXPIRED"}
 )
@@ -190,6 +192,10 @@ def _against_chats(found: Inspected, following: Sequence[Following], *, follow: 
     source, target = found.source, found.target
     if source.chat_id and source.chat_id == target.chat_id:
         return _invalid("spec.target", "Source and target are the same chat.")
+    if source.chat_id == _SERVICE_USER_ID:
+        return _failed(
+            "SERVICE_CHAT", "spec.source", "What Telegram itself writes (login codes) is not moved."
+        )
     if target.kind == "user":
         return _failed("PRIVATE_TARGET", "spec.target", "Nothing is sent into private chats with people.")
     if source.protected:
