@@ -14,11 +14,14 @@ import pytest
 from google.protobuf import empty_pb2
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
+from tests.support.chats import marked_id, messages_of, new_channel
 from tests.support.fleet import Client, Fleet, eventually, outcomes
 from tests.support.telegram import Sample, new_accounts
-from tgfleet.gateway.v1 import account_pb2, event_pb2, fleet_pb2, token_pb2
+from tests.support.transfers import Transfers
+from tgfleet.gateway.v1 import account_pb2, event_pb2, fleet_pb2, token_pb2, transfer_pb2
 from tgfleet.testdc.v1 import control_pb2
 
+MOVED_TEXT = "canary words of a channel"
 LOGIN_CODE = "4815162342"  # longer than a real one, so that no time or port contains it by chance
 PROXY_PASSWORD = "canary-proxy-pass-7719"
 API_HASH = "cafe0123babe4567cafe89abbabecdef"
@@ -78,6 +81,24 @@ async def _people(fleet: Fleet) -> tuple[Sample, Sample, int]:
     return fine, proxied, friend.user_id
 
 
+async def _move(fleet: Fleet, client: Client, by: Sample) -> None:
+    """A transfer moves messages whose words are nobody's business."""
+    async with fleet.control() as control:
+        source = await new_channel(control, by.user_id, kind=control_pb2.CHAT_KIND_BROADCAST, title="Words")
+        target = await new_channel(control, by.user_id, title="Copy")
+        for text in (MOVED_TEXT, f"{MOVED_TEXT} again"):
+            said = control_pb2.SendMessageRequest(sender_id=by.user_id, chat=source.chat, text=text)
+            await control.SendMessage(said)
+        spec = transfer_pb2.TransferSpec(
+            source=str(marked_id(source.chat)), target=str(marked_id(target.chat)), account_ids=[PHONE_NAME]
+        )
+        made = await client.transfers.CreateTransfer(transfer_pb2.CreateTransferRequest(spec=spec))
+        ended = await Transfers(client).ended(made.transfer.transfer_id)
+        assert ended.done == 2, ended
+        texts = [message.text for message in await messages_of(control, target.chat)]
+        assert MOVED_TEXT in texts
+
+
 async def _talk(fleet: Fleet, to: Sample, friend: int) -> None:
     """Telegram sends a login code, and the friend a greeting."""
     async with fleet.control() as control:
@@ -98,6 +119,7 @@ def _canaries(fleet: Fleet, fine: Sample, proxied: Sample, token: str) -> dict[s
         "admin token": fleet.admin_token.encode(),
         "operator token": token.encode(),
         "login code": LOGIN_CODE.encode(),
+        "a moved message": MOVED_TEXT.encode(),
     }
 
 
@@ -133,6 +155,7 @@ async def test_no_secret_leaves_the_places_it_belongs_to(tmp_path: Path) -> None
         assert outcomes(await client.start_all()) == {PHONE_NAME: "STARTED", "proxied": "FAILED/PROXY_ERROR"}
         await client.start_chat(account_ids=[PHONE_NAME])
         await _talk(fleet, fine, friend)
+        await _move(fleet, client, fine)
 
         async def heard() -> bool:
             return any(e.WhichOneof("kind") == "message_received" for e in events)
@@ -172,7 +195,7 @@ async def _reflect(fleet: Fleet) -> str:
         request(list_services=""),
         *(
             request(file_containing_symbol=f"tgfleet.gateway.v1.{name}Service")
-            for name in ("Fleet", "Account", "Token")
+            for name in ("Fleet", "Account", "Token", "Transfer")
         ),
     ]
     async with grpc.aio.insecure_channel(f"127.0.0.1:{fleet.ports['gateway-1']}") as channel:
