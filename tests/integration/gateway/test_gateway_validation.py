@@ -85,6 +85,22 @@ BAD = [
         update(["chat_policy"], chat_policy=acc.ChatPolicy(user_ids=[5, -5])),
         "account.chat_policy.user_ids[1]",
     ),
+    *(
+        (
+            "UpdateAccount",
+            acc.DESCRIPTOR,
+            update(["transfer_policy"], transfer_policy=acc.TransferPolicy(**policy)),
+            f"account.transfer_policy.{field}",
+        )
+        for policy, field in (
+            ({"daily_cap": -1}, "daily_cap"),
+            ({"daily_cap": 2**40}, "daily_cap"),
+            ({"allowed_hours": ["08:00-22:00", "8-22"]}, "allowed_hours[1]"),
+            ({"allowed_hours": ["08:00-08:00"]}, "allowed_hours[0]"),
+            ({"allowed_hours": ["08:00-24:00"]}, "allowed_hours[0]"),
+            ({"allowed_hours": ["08:00-09:00"] * 25}, "allowed_hours"),
+        )
+    ),
     ("CreateToken", tok.DESCRIPTOR, tok.CreateTokenRequest(role=1), "name"),
     ("CreateToken", tok.DESCRIPTOR, tok.CreateTokenRequest(name="x"), "role"),
     ("CreateToken", tok.DESCRIPTOR, tok.CreateTokenRequest(name="x", role=99), "role"),  # type: ignore[arg-type]
