@@ -268,6 +268,16 @@ def test_an_order_that_was_not_begun_is_planned_anew(stage: Stage) -> None:
     assert stage.sends[0].order_id == f"{NAME}/1/2/1"
 
 
+def test_a_worker_that_knows_of_a_wait_is_believed(stage: Stage) -> None:
+    order = stage.sends.pop(0)
+    stage.answer(order, o.OrderNotDone("FLOOD_WAIT", stage.wall + 50))
+    assert [one.account_id for one in stage.sends] == [({"a1", "a2"} - {order.account_id}).pop()]
+    stage.answer(stage.sends.pop(0), o.OrderNotDone("FLOOD_WAIT", stage.wall - 3600))
+    assert not stage.sends
+    stage.pass_time(1.1)
+    assert len(stage.sends) == 1
+
+
 def test_a_pause_ends_although_a_batch_stays_undecided(stage: Stage) -> None:
     order = stage.unknown()
     stage.stop(order.account_id)

@@ -19,7 +19,7 @@ from services.scheduler.domain.transfers.sending import sent, suspect, withdraw
 from services.scheduler.domain.transfers.sentences import protected_source, strict_stop, verdict
 from services.scheduler.domain.transfers.state import Batch, Desk, Outstanding, Shard
 from services.scheduler.domain.transfers.stopping import fail, pause_all
-from services.scheduler.domain.transfers.waiting import NUMBERLESS
+from services.scheduler.domain.transfers.waiting import NUMBERLESS, until_retry
 
 _REST = 0.5
 """Seconds that a shard rests when a worker could not begin: its account's state is on its way."""
@@ -101,7 +101,7 @@ def _refused_at_once(desk: Desk, shard: Shard, batch: Batch, kind: Meaning, answ
     account_id, units = batch.record.account_id, batch.units
     if kind in (Meaning.WAIT, Meaning.WAIT_CHAT):
         _waits(desk, shard, batch, kind, answer)
-        if kind is Meaning.WAIT:
+        if kind is Meaning.WAIT and (answer.method or FORWARD) == FORWARD:
             count = len(batch.record.message_ids)
             desk.pool.note_flood(account_id, FORWARD, _seconds(answer), count, now=desk.now, wall=desk.wall)
     elif kind is Meaning.VERDICT:
@@ -134,8 +134,8 @@ def _culprit(desk: Desk, shard: Shard, batch: Batch, answer: OrderRefused) -> No
 
 def _not_done(desk: Desk, shard: Shard, batch: Batch, answer: OrderNotDone) -> None:
     account_id = batch.record.account_id
-    left = max(0.0, answer.retry - desk.wall) if answer.retry else 0.0
-    if answer.cause in _FLOODED and left:
+    if answer.cause in _FLOODED:
+        left = until_retry(desk, answer)
         chat_id = shard.transfer.record.target.chat_id if answer.cause == "SLOWMODE_WAIT" else 0
         desk.saver.wait(desk.pool.wait(account_id, FORWARD, chat_id, left, now=desk.now, wall=desk.wall))
     if batch.record.attempt > 1:
@@ -151,10 +151,10 @@ def _not_done(desk: Desk, shard: Shard, batch: Batch, answer: OrderNotDone) -> N
 
 def _waits(desk: Desk, shard: Shard, batch: Batch, kind: Meaning, answer: OrderRefused) -> None:
     chat_id = shard.transfer.record.target.chat_id if kind is Meaning.WAIT_CHAT else 0
-    method = answer.method or FORWARD
-    account_id = batch.record.account_id
-    wait = desk.pool.wait(account_id, method, chat_id, _seconds(answer), now=desk.now, wall=desk.wall)
-    desk.saver.wait(wait)
+    account_id, seconds = batch.record.account_id, _seconds(answer)
+    # Also when a call on the way to it must wait: before that ends, it would not come to the transmission.
+    for method in dict.fromkeys((answer.method or FORWARD, FORWARD)):
+        desk.saver.wait(desk.pool.wait(account_id, method, chat_id, seconds, now=desk.now, wall=desk.wall))
     if kind is Meaning.WAIT_CHAT:
         slow = shard.transfer.slow
         slow[account_id] = max(slow.get(account_id, 0), _seconds(answer))

@@ -10,10 +10,18 @@ NUMBERLESS = 60
 """Seconds that a flood error without a number counts as (TELEGRAM.md section 2)."""
 
 
+_LEAST = 1.0
+
+
+def until_retry(desk: Desk, answer: OrderNotDone) -> float:
+    """Seconds until a worker would begin it: at least one, since its clock may be another."""
+    return max(_LEAST, answer.retry - desk.wall)
+
+
 def note_wait(desk: Desk, account_id: str, answer: Answer | None) -> bool:
     """Whether the answer to a reading was a wait; then nobody reads with that account before it ends."""
-    if isinstance(answer, OrderNotDone) and answer.cause == "FLOOD_WAIT" and answer.retry:
-        method, seconds = HISTORY, max(0.0, answer.retry - desk.wall)
+    if isinstance(answer, OrderNotDone) and answer.cause == "FLOOD_WAIT":
+        method, seconds = HISTORY, until_retry(desk, answer)
     elif isinstance(answer, OrderRefused) and meaning(answer) in {Meaning.WAIT, Meaning.WAIT_CHAT}:
         method, seconds = answer.method or HISTORY, float(answer.seconds or NUMBERLESS)
     else:
