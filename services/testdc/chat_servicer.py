@@ -21,8 +21,12 @@ class ChatServicer:
 
     async def CreateChat(self, request: pb.CreateChatRequest, context: Any) -> pb.CreateChatResponse:
         """See the proto."""
+        history = convert.history_in(request.history) if request.HasField("history") else None
+        first = last = 0
         if request.kind == pb.CHAT_KIND_BASIC_GROUP:
             peer = self._control.create_group(request.title, request.creator_id, request.member_ids)
+            if history is not None:
+                first, last = self._control.generate(peer, history)
         elif request.kind in {pb.CHAT_KIND_SUPERGROUP, pb.CHAT_KIND_BROADCAST}:
             peer = self._control.create_channel(
                 request.title,
@@ -33,14 +37,13 @@ class ChatServicer:
                 admins=request.admin_ids,
                 protected=request.protected,
                 slow_mode=request.slow_mode_seconds,
+                history=history,  # the channel is older than what is in it
             )
+            if history is not None:
+                first, last = 2, 1 + history.count  # after the message that opened it
         else:
             raise InvalidArgument("Say what kind of chat it is.", field="kind")
-        answer = pb.CreateChatResponse(chat=convert.chat_out(peer))
-        if request.HasField("history"):
-            history = convert.history_in(request.history)
-            answer.first_id, answer.last_id = self._control.generate(peer, history)
-        return answer
+        return pb.CreateChatResponse(chat=convert.chat_out(peer), first_id=first, last_id=last)
 
     async def GenerateMessages(
         self, request: pb.GenerateMessagesRequest, context: Any

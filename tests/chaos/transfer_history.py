@@ -19,7 +19,7 @@ from tests.support.chats import mixed
 from tests.support.fleet import Fleet
 from tests.support.telegram import Control, violations
 from tests.support.transfer_judge import Wanted, judge
-from tests.support.transfers import Scene, Transfers, new_scene, unmovable
+from tests.support.transfers import Scene, Transfers, new_scene, slow, unmovable
 from tgfleet.gateway.v1 import transfer_pb2
 from tgfleet.testdc.v1 import control_pb2 as pb
 
@@ -73,7 +73,7 @@ async def run_transfer_history(seed: int, directory: Path, faults: Sequence[str]
         async with fleet.control() as control:
             history = mixed(MESSAGES, seed)
             scene = await new_scene(control, accounts=ACCOUNTS, history=history, kind=kind)
-            await _slow(control, rng.uniform(0.1, 0.4))
+            await slow(control, rng.uniform(0.1, 0.4))
         async with fleet.client() as client:
             await client.import_sessions({name: one.session for name, one in scene.accounts.items()})
             await client.start_all()
@@ -88,13 +88,6 @@ async def run_transfer_history(seed: int, directory: Path, faults: Sequence[str]
         async with fleet.control() as control:
             await _verdict(control, scene, report, ended)
     return report
-
-
-async def _slow(control: Control, seconds: float) -> None:
-    """Forwards take a while, so that there is something to break into."""
-    fault = pb.Fault(kind=pb.FAULT_KIND_SLOW, methods=["messages.forwardMessages"])
-    fault.delay.FromNanoseconds(int(seconds * 1e9))
-    await control.SetFault(pb.SetFaultRequest(fault=fault), timeout=10)
 
 
 async def _live_through(

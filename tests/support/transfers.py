@@ -65,6 +65,13 @@ async def new_scene(
     return Scene(owner.user_id, samples, source, target)
 
 
+async def slow(control: Control, seconds: float) -> None:
+    """Every forward takes so long, for everybody; 0 for no time at all. A fault would hide other faults."""
+    cost = pb.MethodCost(method="messages.forwardMessages")
+    cost.per_call.FromNanoseconds(int(seconds * 1e9))
+    await control.SetRules(pb.SetRulesRequest(costs=[cost]), timeout=10)
+
+
 async def unmovable(control: Control, scene: Scene) -> set[int]:
     """The spoiled messages, and the albums they are part of: an album goes whole or not at all."""
     albums = {m.message_id: m.grouped_id for m in await messages_of(control, scene.source.chat)}
