@@ -17,7 +17,13 @@ from services.scheduler.domain.lending import account_view
 from services.scheduler.domain.transfers import commands as c
 from services.scheduler.domain.transfers import events as e
 from services.scheduler.domain.transfers.core import TransferCore
-from services.scheduler.domain.transfers.records import ENDED, BatchState, Changes, TransferState
+from services.scheduler.domain.transfers.records import (
+    ENDED,
+    BatchState,
+    Changes,
+    LendingChange,
+    TransferState,
+)
 from services.scheduler.domain.workers import Presence, Worker
 from services.scheduler.inspecting import PREFIX, Inspections
 from services.scheduler.metrics import ANSWERS, BATCHES, TRANSFERS, UNDECIDED, WAITS
@@ -66,6 +72,7 @@ class TransferDriver:
         self._standings: dict[str, _Standing] = {}
         self._views: dict[str, e.AccountView] = {}
         self._accounts: set[str] = set()
+        self._unlendable = set(fleet.accounts.unlendable)
         self._starts_stopped = ""
         self._fresh: set[str] = set()
         self._outbox = TransferOutbox(streams, fleet.term)
@@ -145,6 +152,14 @@ class TransferDriver:
         self._fresh.clear()
         for entry in changed.values():
             self._tell_of_account(entry, now, wall)
+        lending = [
+            LendingChange(entry.account_id, entry.lendable)
+            for entry in changed.values()
+            if entry.lendable == (entry.account_id in self._unlendable)
+        ]
+        if lending:
+            self._unlendable ^= {one.account_id for one in lending}
+            self._committer.submit(Changes(lending=lending), lambda: None)
 
     def _tell_of_worker(
         self, worker_id: str, before: _Standing, after: _Standing, now: float, wall: float
@@ -211,6 +226,14 @@ def transfer_signal(transfer_id: str) -> str:
 def _standing(worker: Worker) -> _Standing:
     attachment = worker.attachment if worker.attached else 0
     return _Standing(worker.incarnation, attachment, worker.takes_new, lost=worker.presence is Presence.LOST)
+
+
+def forget_transfers() -> None:
+    """The metrics of a process that leads no more."""
+    UNDECIDED.set(0)
+    for state in TransferState:
+        if state not in ENDED:
+            TRANSFERS.labels(state.name).set(0)
 
 
 def _count_transfers(core: TransferCore) -> None:

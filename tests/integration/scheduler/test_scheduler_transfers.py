@@ -274,6 +274,12 @@ async def test_stop_all_wins_over_a_transfer_and_resuming_starts_again(place: Pl
     assert (len(place.worker.sends()), len(place.worker.sessions)) == (sent, 0)
     shown = await place.transfers.get(made.transfer_id)
     assert shown.state in {pb.TRANSFER_STATE_WAITING, pb.TRANSFER_STATE_UNDECIDED}
+    place.scheduler.kill()  # the next leader keeps to it too
+    place.scheduler.start()
+    await place.scheduler.serving()
+    await place.worker.attached.wait()
+    await asyncio.sleep(1.0)
+    assert (len(place.worker.sends()), len(place.worker.sessions)) == (sent, 0)
     place.worker.send_takes = 0.0
     await place.transfers.one("Resume", made.transfer_id)
     await ended(place.transfers, made.transfer_id)
