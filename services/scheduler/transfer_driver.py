@@ -26,7 +26,7 @@ from services.scheduler.domain.transfers.records import (
 )
 from services.scheduler.domain.workers import Presence, Worker
 from services.scheduler.inspecting import PREFIX, Inspections
-from services.scheduler.metrics import ANSWERS, BATCHES, TRANSFERS, UNDECIDED, WAITS
+from services.scheduler.metrics import ANSWERS, BATCHES, MESSAGES, TRANSFERS, UNDECIDED, WAITS
 from services.scheduler.signals import Signals
 from services.scheduler.streams import Streams
 from services.scheduler.transfer_outbox import ToWorker, TransferOutbox
@@ -250,5 +250,7 @@ def _count(changes: Changes) -> None:
     for batch in changes.batches:
         if batch.state in {BatchState.SETTLED, BatchState.UNKNOWN, BatchState.UNDECIDED}:
             BATCHES.labels(batch.state.name).inc()
+    MESSAGES.inc(sum(max(0, one.sent) for one in changes.usage))
     for wait in changes.waits:
-        WAITS.labels(wait.method).inc()
+        if wait.seconds:
+            WAITS.labels(wait.method).inc()
