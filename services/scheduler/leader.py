@@ -26,7 +26,8 @@ from services.scheduler.metrics import TERM
 from services.scheduler.outgoing import Outgoing
 from services.scheduler.ports import Clock, Leadership, Registry, Stores, TransferStore, WatchBegan
 from services.scheduler.signals import wait_until
-from services.scheduler.transfer_driver import TransferDriver, forget_transfers
+from services.scheduler.transfer_driver import TransferDriver
+from services.scheduler.transfer_figures import forget_transfers
 
 _log = get_logger("scheduler.leader")
 

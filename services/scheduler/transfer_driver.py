@@ -5,10 +5,10 @@ Whether this process still leads is compared by the fleet's driver before each r
 that was frozen meanwhile does not go out, and workers refuse its term.
 """
 
-from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
+from services.scheduler import transfer_figures as figures
 from services.scheduler.committing import Committer
 from services.scheduler.domain import events as fleet_events
 from services.scheduler.domain.accounts import Entry
@@ -17,16 +17,10 @@ from services.scheduler.domain.lending import account_view
 from services.scheduler.domain.transfers import commands as c
 from services.scheduler.domain.transfers import events as e
 from services.scheduler.domain.transfers.core import TransferCore
-from services.scheduler.domain.transfers.records import (
-    ENDED,
-    BatchState,
-    Changes,
-    LendingChange,
-    TransferState,
-)
+from services.scheduler.domain.transfers.records import Changes, LendingChange
 from services.scheduler.domain.workers import Presence, Worker
 from services.scheduler.inspecting import PREFIX, Inspections
-from services.scheduler.metrics import ANSWERS, BATCHES, MESSAGES, TRANSFERS, UNDECIDED, WAITS
+from services.scheduler.metrics import ANSWERS
 from services.scheduler.signals import Signals
 from services.scheduler.streams import Streams
 from services.scheduler.transfer_outbox import ToWorker, TransferOutbox
@@ -123,7 +117,7 @@ class TransferDriver:
         self._outbox.flush(now)
         if self._changed and now - self._counted_at >= _COUNT_PERIOD:
             self._changed, self._counted_at = False, now
-            _count_transfers(self.core)
+            figures.count_transfers(self.core.transfers.values())
 
     def _take_interest(self, account_ids: Iterable[str]) -> None:
         """From now on the core is told of these accounts; of all others it knows nothing."""
@@ -198,7 +192,7 @@ class TransferDriver:
         }
 
     def _commit(self, command: c.Commit) -> None:
-        _count(command.changes)
+        figures.count_commit(command.changes)
         self._committing += 1
         self._committer.submit(command.changes, lambda: self._committed(command.commit_id))
 
@@ -226,31 +220,3 @@ def transfer_signal(transfer_id: str) -> str:
 def _standing(worker: Worker) -> _Standing:
     attachment = worker.attachment if worker.attached else 0
     return _Standing(worker.incarnation, attachment, worker.takes_new, lost=worker.presence is Presence.LOST)
-
-
-def forget_transfers() -> None:
-    """The metrics of a process that leads no more."""
-    UNDECIDED.set(0)
-    for state in TransferState:
-        if state not in ENDED:
-            TRANSFERS.labels(state.name).set(0)
-
-
-def _count_transfers(core: TransferCore) -> None:
-    transfers = core.transfers.values()
-    states = Counter(one.record.state for one in transfers)
-    for state in TransferState:
-        if state not in ENDED:
-            TRANSFERS.labels(state.name).set(states[state])
-    batches = (shard.batch for one in transfers for shard in one.shards.values())
-    UNDECIDED.set(sum(one is not None and one.state is BatchState.UNDECIDED for one in batches))
-
-
-def _count(changes: Changes) -> None:
-    for batch in changes.batches:
-        if batch.state in {BatchState.SETTLED, BatchState.UNKNOWN, BatchState.UNDECIDED}:
-            BATCHES.labels(batch.state.name).inc()
-    MESSAGES.inc(sum(max(0, one.sent) for one in changes.usage))
-    for wait in changes.waits:
-        if wait.seconds:
-            WAITS.labels(wait.method).inc()
