@@ -182,6 +182,7 @@ async def _inspect(
 
     async def ask(account: AccountView) -> planning.Inspection:
         async with turns:
+            leader.driver.check()
             limit = max(1.0, min(_INSPECT_LIMIT, ends - loop.time()))
             return await leader.transfers.driver.inspections.ask(account, work, limit)
 

@@ -89,6 +89,10 @@ class TransferDriver:
         it."""
         self._in_flight[attachment] = [one for one in order_ids if not one.startswith(PREFIX)]
 
+    def stream_ended(self, attachment: int) -> None:
+        """Whether the fleet's core ever took notice of that stream or not."""
+        self._in_flight.pop(attachment, None)
+
     def apply(self, event: e.Event, now: float, wall: float) -> None:
         """One event, after all that the fleet's core has taken in before it."""
         self._now = now
