@@ -265,15 +265,15 @@ class Supervisor:
     def _finish_with(self, ending: Ending | Stopped) -> None:
         if not self._end.done():
             self._end.set_result(ending)
+        if self._lane is not None:
+            self._lane.refuse()
 
     async def _finish(self, end: Ending | Stopped) -> None:
         session, stopped = self.session, isinstance(end, Stopped)
         if isinstance(end, Stopped):
             self._move(SessionState.STOPPING)
-        if self._desk is not None:
-            await self._desk.close()
+        await asyncio.gather(*(one.close() for one in (self._desk, self._lane) if one is not None))
         if self._lane is not None:
-            await self._lane.close()
             self._tools.transfers.leave(session.account_id, self._lane)
         clean = await close_link(self._client, session.granted, last_ping=stopped)
         self._links.closed(LinkCause.STOPPED)
