@@ -10,6 +10,8 @@ import pytest
 
 from tests.integration.scheduler.processes import Scheduler
 from tests.integration.scheduler.stubs import StubRegistry, StubWorker
+from tests.integration.scheduler.transfer_place import MakeScheduler, MakeWorker, Place
+from tests.integration.scheduler.transfer_stubs import StubChats, TransferWorker
 from tests.support.etcd import EtcdProcess
 
 
@@ -54,3 +56,20 @@ async def make_worker() -> AsyncIterator[Callable[..., StubWorker]]:
             return worker
 
         yield make
+
+
+@pytest.fixture
+async def make_transfer_worker() -> AsyncIterator[MakeWorker]:
+    async with contextlib.AsyncExitStack() as stack:
+
+        def make(worker_id: str, chats: StubChats, *schedulers: Scheduler) -> TransferWorker:
+            worker = TransferWorker(worker_id, [one.port for one in schedulers], chats)
+            stack.push_async_callback(worker.kill)
+            return worker
+
+        yield make
+
+
+@pytest.fixture
+def place(make_scheduler: MakeScheduler, make_transfer_worker: MakeWorker, registry: StubRegistry) -> Place:
+    return Place(make_scheduler, make_transfer_worker, registry)
