@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Protocol
 
-from services.registry.domain.account import Account, AccountView, FloodWait
+from services.registry.domain.account import Account, AccountView, FloodWait, Startable
 from services.registry.domain.audit import Entry, Place
 from services.registry.domain.facts import ChatCounts, Death, Fact, LinkLost
 from services.registry.domain.leasing import (
@@ -74,12 +74,22 @@ class FleetFlags:
 
 
 @dataclass(frozen=True, slots=True)
+class Wishes:
+    """What is wanted now of accounts of which nothing else changed."""
+
+    running: bool
+    chatting: bool
+    account_ids: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Changes:
     """What changed after some revision up to `flags.revision`."""
 
     accounts: tuple[AccountView, ...]
     deleted: tuple[str, ...]
     flags: FleetFlags
+    wishes: tuple[Wishes, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +105,10 @@ class Read(Protocol):
 
     async def accounts(self, refs: Collection[str]) -> dict[str, Account]:
         """Accounts by id or name, keyed by what they were asked with; missing ones are left out."""
+        ...
+
+    async def startables(self, account_ids: Collection[str]) -> dict[str, tuple[Startable, Sealed | None]]:
+        """What acquiring needs of accounts, by id, each with its sealed session if there is one."""
         ...
 
     async def views(self, account_ids: Sequence[str], now: datetime) -> dict[str, AccountView]:

@@ -138,13 +138,10 @@ class RegistryServicer(registry_pb2_grpc.RegistryServiceServicer):
             [messages.held_lease(lease, f"leases[{index}]") for index, lease in enumerate(request.leases)],
             self._assignments.assigned(request.worker_id, request.assignments) if self._assignments else None,
         )
-        return pb.AcquireSessionsResponse(
-            results=[
-                messages.acquire_result(item.account_id, result)
-                for item, result in zip(request.items, results, strict=True)
-            ],
-            leases=[messages.session_lease(terms) for terms in leases],
-        )
+        response = pb.AcquireSessionsResponse(leases=[messages.session_lease(terms) for terms in leases])
+        for item, result in zip(request.items, results, strict=True):
+            messages.add_acquire_result(response, item.account_id, result)
+        return response
 
     async def RenewLeases(self, request: pb.RenewLeasesRequest, context: Any) -> pb.RenewLeasesResponse:
         owner = Owner(request.worker_id, request.incarnation)

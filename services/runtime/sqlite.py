@@ -16,6 +16,7 @@ from sqlalchemy.engine.url import URL
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from services.runtime.errors import SettingsError
+from services.runtime.sqlite_driver import DRIVER
 
 WRITES = "tgfleet_write"
 """The execution option that says whether a transaction writes."""
@@ -28,6 +29,7 @@ def open_engine(url: URL) -> AsyncEngine:
     """An engine for the file; connects when it is first used."""
     engine = create_async_engine(
         url.set(drivername="sqlite+aiosqlite"),
+        module=DRIVER,
         pool_size=_POOL,
         max_overflow=0,
         pool_timeout=_BUSY_MS / 1000,

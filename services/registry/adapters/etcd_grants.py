@@ -11,7 +11,7 @@ import asyncio
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from services.registry.adapters import etcd_layout as layout
 from services.registry.adapters.etcd_client import EtcdClient, LeaseNotFoundError, rpc_pb2
@@ -26,8 +26,7 @@ VIEW_KEYS = (layout.MIRROR, layout.MARK, layout.OPENING)
 _IN_FLIGHT = 2
 
 
-@dataclass(frozen=True, slots=True)
-class Attempt:
+class Attempt(NamedTuple):
     """One session to put on a lease. `owned` is what the lease's record must hold; None for a lease that was
     granted just now, whose record goes with the same transaction."""
 
@@ -37,8 +36,7 @@ class Attempt:
     owned: bytes | None
 
 
-@dataclass(frozen=True, slots=True)
-class Tried:
+class Tried(NamedTuple):
     """What became of an attempt. `found` is the key as it is when it was not free; neither: the lease is
     gone."""
 
@@ -61,6 +59,10 @@ class Batch:
     def size(self) -> int:
         """Operations that it takes."""
         return len(self.attempts) + len(self.records)
+
+
+_GRANTED = Tried(granted=True)
+_CREATE = rpc_pb2.Compare.CREATE
 
 
 class OtherEpochError(Exception):
@@ -175,18 +177,22 @@ def view_of(answer: Any) -> StoreView:
 def _add_operation(request: Any, attempt: Attempt) -> None:
     """Writes the attempt into the request where it stands: protobuf copies what is put together from parts,
     once for each level."""
+    key, value, lease_id, owned = attempt
     txn = request.success.add().request_txn
-    txn.compare.append(layout.is_absent(attempt.key))
-    if attempt.owned is not None:
-        txn.compare.append(layout.is_value(layout.lease_key(attempt.lease_id), attempt.owned))
+    # `layout.is_absent`, in place
+    txn.compare.add(key=key, target=_CREATE, create_revision=0)
+    if owned is not None:
+        txn.compare.append(layout.is_value(layout.lease_key(lease_id), owned))
     put = txn.success.add().request_put
-    put.key, put.value, put.lease = attempt.key, attempt.value, attempt.lease_id
-    txn.failure.add().request_range.key = attempt.key
+    put.key = key
+    put.value = value
+    put.lease = lease_id
+    txn.failure.add().request_range.key = key
 
 
 def _tried(inner: Any) -> Tried:
     if inner.succeeded:
-        return Tried(granted=True)
+        return _GRANTED
     kvs = inner.responses[0].response_range.kvs
     return Tried(granted=False, found=kvs[0] if kvs else None)
 

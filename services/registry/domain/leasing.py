@@ -7,6 +7,7 @@ DESIGN.md section 3 is the specification.
 import math
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
 SESSIONS_PER_LEASE = 1000
 """etcd slows down with more keys on one lease (STYLE.md)."""
@@ -31,8 +32,7 @@ class Owner:
     incarnation: str
 
 
-@dataclass(frozen=True, slots=True)
-class Want:
+class Want(NamedTuple):
     """A session that a worker asks for."""
 
     account_id: str
@@ -58,8 +58,7 @@ class LeaseTerms:
     settle: timedelta
 
 
-@dataclass(frozen=True, slots=True)
-class Granted:
+class Granted(NamedTuple):
     """The session is the worker's."""
 
     token: Token

@@ -12,7 +12,7 @@ from datetime import datetime
 
 from services.registry.domain.account import AccountView
 from services.registry.domain.days import day_of
-from services.registry.ports import Changes, Store
+from services.registry.ports import Changes, Store, Wishes
 from services.runtime.clock import Clock
 
 POLL_SECONDS = 0.5
@@ -45,6 +45,7 @@ class Update:
     snapshot_complete: bool
     starts_stopped: str | None
     revision: int
+    wishes: tuple[Wishes, ...] = ()
 
 
 class AccountWatch:
@@ -132,7 +133,8 @@ def _messages(changes: Changes, *, stopped_before: str | None, snapshot: bool) -
         Update(part, (), snapshot_complete=False, starts_stopped=None, revision=0) for part in parts[:-1]
     ]
     deleted = () if snapshot else changes.deleted
-    return [*updates, Update(parts[-1], deleted, snapshot, news, changes.flags.revision)]
+    last = Update(parts[-1], deleted, snapshot, news, changes.flags.revision, changes.wishes)
+    return [*updates, last]
 
 
 async def _wait(waiter: asyncio.Event, stopping: asyncio.Event) -> None:

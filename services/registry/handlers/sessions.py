@@ -5,12 +5,14 @@ Acquiring looks at the accounts in SQL, then takes the keys in the lease store, 
 on disk, and only then answers.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
 from services.registry.domain import refusals
-from services.registry.domain.account import Account
+from services.registry.domain.account import Account, Startable
 from services.registry.domain.leasing import (
     MAX_BATCH,
     Generation,
@@ -42,8 +44,7 @@ _ACQUIRED = counter(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Grant:
+class Grant(NamedTuple):
     """A session to use."""
 
     candidate: Candidate
@@ -107,8 +108,9 @@ class Sessions:
             found if isinstance(found, Refusal) else self._result(found, next(outcomes, None), owner)
             for found in ready
         ]
-        for result in results:
-            _ACQUIRED.labels(result.reason if isinstance(result, Refusal) else "GRANTED").inc()
+        counted = Counter(result.reason if isinstance(result, Refusal) else "GRANTED" for result in results)
+        for name, number in counted.items():
+            _ACQUIRED.labels(name).inc(number)
         return results, new_leases
 
     async def renew(self, owner: Owner, lease_ids: Sequence[int]) -> list[bool]:
@@ -178,10 +180,10 @@ class Sessions:
         return refusals.new_generation(now + wait) if wait else found
 
     def _result(self, found: Candidate, outcome: Outcome | None, owner: Owner) -> Grant | Refusal:
+        if isinstance(outcome, Granted):
+            return Grant(found, outcome.token, outcome.lease_id)
         now = self._clock.wall()
         match outcome:
-            case Granted(token, lease_id):
-                return Grant(found, token, lease_id)
             case LeaseGone():
                 return refusals.lease_gone(now)
             case None:
@@ -190,7 +192,7 @@ class Sessions:
             case _:
                 return refusals.taken(outcome, owner, now)
 
-    def _settle_of(self, account: Account | None) -> timedelta:
+    def _settle_of(self, account: Account | Startable | None) -> timedelta:
         return max(self._settle, account.settle) if account and account.settle else self._settle
 
 
