@@ -22,6 +22,7 @@ from services.registry.domain.leasing import (
     Holder,
     Owner,
     Release,
+    ReleaseAnswer,
     RenewAnswer,
     StoreView,
     Want,
@@ -394,9 +395,9 @@ class LeaseStore(Protocol):
         """Extends the leases that exist, are this owner's and of this generation."""
         ...
 
-    async def release(self, owner: Owner, releases: Sequence[Release]) -> list[bool]:
-        """Frees (clean) or lets settle each session that this owner holds by this token; whether it was so,
-        in order."""
+    async def release(self, owner: Owner, epoch: Epoch, releases: Sequence[Release]) -> ReleaseAnswer:
+        """Frees (clean) or lets settle each session that this owner holds by this token. A store of another
+        epoch does so too, but its mark stays behind, so that it is found out."""
         ...
 
     async def holders(self, auth_key_ids: Sequence[str]) -> dict[str, Holder]:

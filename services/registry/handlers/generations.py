@@ -77,9 +77,9 @@ class Generations:
             await self._open(generation, view, loss)
         return not loss
 
-    async def accept_grants(self, generation: Generation, view: StoreView) -> bool:
+    async def accept_changes(self, generation: Generation, view: StoreView) -> bool:
         """As `accept`; and when it is so, the store's revision is on disk, so that a store that has forgotten
-        these grants will be found out."""
+        these grants or releases will be found out."""
         accepted = await self.accept(generation, view)
         return accepted and await self._remember(generation.number, view.mark)
 
@@ -110,7 +110,7 @@ class Generations:
         while True:
             try:
                 generation = await self.current()
-                await self.accept_grants(generation, await self._leases.view())
+                await self.accept_changes(generation, await self._leases.view())
             except Unavailable as error:
                 _log.debug("the lease store or the database is away", reason=error.reason)
             await asyncio.sleep(WATCH_SECONDS)

@@ -131,13 +131,16 @@ class Sessions:
             raise InvalidArgument(f"At most {MAX_BATCH} sessions in one call.", field="releases")
         for index, item in enumerate(items):
             check_key_id(item.auth_key_id, f"releases[{index}].auth_key_id")
+        generation = await self._generations.current()
         async with self._store.read() as tx:
             accounts = await tx.accounts({item.account_id for item in items})
         releases = [
             Release(i.auth_key_id, i.token, i.clean, self._settle_of(accounts.get(i.account_id)))
             for i in items
         ]
-        return await self._leases.release(owner, releases)
+        answer = await self._leases.release(owner, generation.epoch, releases)
+        await self._generations.accept_changes(generation, answer.view)
+        return list(answer.released)
 
     async def _look(
         self, worker_id: str, items: Sequence[AcquireItem], assigned: frozenset[str] | None, now: datetime
@@ -167,7 +170,7 @@ class Sessions:
         if not wants:
             return (), ()
         answer = await self._leases.acquire(owner, request_id, generation.epoch, wants, held)
-        if not await self._generations.accept_grants(generation, answer.view):
+        if not await self._generations.accept_changes(generation, answer.view):
             return (), ()
         return answer.outcomes, answer.new_leases
 
