@@ -27,7 +27,7 @@ from tgfleet.worker.v1 import worker_pb2
 BATCH = 1_000
 """Sessions in one acquisition, the most that the registry allows."""
 GATHER = 0.005
-"""Seconds to let a command's sessions gather into one call, as a worker does (services/worker/acquirer.py)."""
+"""Seconds to let sessions gather into one call, as a worker does (services/worker/acquirer.py)."""
 BARE_METHOD = "/bench.Bare/Start"
 _BEAT_SECONDS, _BEATS_TO_RENEWAL = 0.5, 10
 

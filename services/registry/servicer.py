@@ -110,6 +110,8 @@ class RegistryServicer(registry_pb2_grpc.RegistryServiceServicer):
     async def ResolveAccounts(
         self, request: pb.ResolveAccountsRequest, context: Any
     ) -> pb.ResolveAccountsResponse:
+        if request.revision_only:
+            return pb.ResolveAccountsResponse(revision=await self._do.accounts.revision())
         selection = messages.selection(request.account_ids, request.match_labels)
         ids, revision = await self._do.accounts.resolve(selection)
         return pb.ResolveAccountsResponse(account_ids=ids, revision=revision)

@@ -1,4 +1,4 @@
-"""SQLAlchemy's driver for aiosqlite, with one trip to the connection's thread for a statement instead of four.
+"""SQLAlchemy's driver for aiosqlite, with one trip to the connection's thread for a statement, not four.
 
 As it comes, opening a cursor, executing, fetching and closing each wait for the thread in turn. Threads that
 hand the interpreter to and fro were a third of the registry's processor time while it granted many sessions.
@@ -38,7 +38,7 @@ class _Cursor(AsyncAdapt_aiosqlite_cursor):
 
     def __init__(self, adapt_connection: Any) -> None:  # SQLAlchemy's own would open one in the thread
         self._adapt_connection = adapt_connection
-        self._connection = adapt_connection._connection
+        self._connection = adapt_connection._connection  # noqa: SLF001 - as the class above does
         self._cursor: Any = _NOT_BEGUN
         self._rows = deque()
 
@@ -54,7 +54,7 @@ class _Cursor(AsyncAdapt_aiosqlite_cursor):
 
     async def _run(self, work: Any, *arguments: Any) -> None:
         connection: Any = self._connection
-        async with self._adapt_connection._execute_mutex:  # noqa: SLF001 - as the class above does
+        async with self._adapt_connection._execute_mutex:  # noqa: SLF001
             self._cursor, self._rows = await connection._execute(work, connection._conn, *arguments)  # noqa: SLF001
 
     async def _async_soft_close(self) -> None:
@@ -69,12 +69,18 @@ class _Connection(AsyncAdapt_aiosqlite_connection):
     __slots__ = ()
     _cursor_cls = _Cursor
 
+    def rollback(self) -> None:
+        """The pool asks for one after every commit."""
+        connection: Any = self._connection
+        if connection._connection is not None and connection.in_transaction:  # noqa: SLF001
+            super().rollback()
+
 
 class _Module(AsyncAdapt_aiosqlite_dbapi):
     """What SQLAlchemy takes for the driver's module."""
 
     def connect(self, *arguments: Any, **options: Any) -> AsyncAdapt_aiosqlite_connection:
-        connection = aiosqlite.connect(*arguments, **options)
+        connection: Any = aiosqlite.connect(*arguments, **options)
         connection._thread.daemon = True  # noqa: SLF001 - as SQLAlchemy does: a lost connection holds up no exit
         return _Connection(self, await_(connection))
 

@@ -68,9 +68,7 @@ class AccountRow(RegistryModel, table=True):
     create_time: datetime = Field(sa_column=_time())
     update_time: datetime = Field(sa_column=_time())
     revision: int = Field(sa_type=BigInteger, index=True)
-    wish_revision: int = Field(
-        sa_column=Column(BigInteger, nullable=False, server_default="0", index=True)
-    )
+    wish_revision: int = Field(sa_column=Column(BigInteger, nullable=False, server_default="0", index=True))
 
 
 class LabelRow(RegistryModel, table=True):

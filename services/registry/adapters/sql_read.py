@@ -21,7 +21,7 @@ from services.registry.adapters.sql_rows import (
     startable_from,
     token_from,
 )
-from services.registry.domain.account import Account, AccountView, FloodWait, Startable
+from services.registry.domain.account import NOT_BLOCKED, Account, AccountView, FloodWait, Startable
 from services.registry.domain.audit import Entry, Place
 from services.registry.domain.days import day_of
 from services.registry.domain.facts import Death
@@ -94,8 +94,16 @@ class SqlRead:
 
     async def startables(self, account_ids: Collection[str]) -> dict[str, tuple[Startable, Sealed | None]]:
         """What acquiring needs of accounts, by id, each with its sealed session if there is one."""
-        rows = await self._where_in(_STARTABLES, m.ACCOUNTS.c.account_id, account_ids)
-        return {row[0]: startable_from(row) for row in rows}
+        found: dict[str, tuple[Startable, Sealed | None]] = {}
+        for batch in batches(account_ids):
+            chosen = _STARTABLES.where(self._among(m.ACCOUNTS.c.account_id, batch))
+            for row in await self._rows(chosen):
+                found[row[0]] = startable_from(row)
+        blocked = [i for i, (account, _) in found.items() if account.block is not NOT_BLOCKED]
+        for account_id, account in (await self.accounts(blocked)).items():
+            startable, sealed = found[account_id]
+            found[account_id] = startable._replace(block=account.block), sealed
+        return found
 
     async def views(self, account_ids: Sequence[str], now: datetime) -> dict[str, AccountView]:
         """Accounts by id, with running waits and today's counts."""
@@ -203,6 +211,8 @@ class SqlRead:
         again later. Many accounts are read in slices, so that other calls get their turn in between.
         """
         flags = await self.flags()
+        if flags.revision <= after:
+            return Changes((), (), flags)
         changed = m.ACCOUNTS.c.revision > after
         rows = await self._rows(select(m.ACCOUNTS.c.account_id).where(changed))
         gone = await self._rows(select(m.TOMBSTONES.c.account_id).where(m.TOMBSTONES.c.revision > after))

@@ -78,19 +78,15 @@ STARTABLE = (
     "chat_policy",
     "settle_ms",
     "block_reason",
-    "block_cause",
-    "block_detail",
-    "block_retry_time",
-    "block_since",
 )
 """The columns of ACCOUNTS that `startable_from` takes, before those of the sealed session."""
 
 
 def startable_from(row: Any) -> tuple[Startable, Sealed | None]:
-    """From STARTABLE and a session's key id, nonce and ciphertext, which are null when there is none."""
+    """From STARTABLE and a session's key id, nonce and ciphertext, which are null when there is none. Of a
+    block only the reason is known."""
     account_id, name, enabled, user_id, location, home, file, key, proxy, api_id, model, zone = row[:12]
-    policy, settle_ms, reason, cause, detail, retry, since, key_id, nonce, ciphertext = row[12:]
-    free = reason == Reason.UNSPECIFIED.value
+    policy, settle_ms, block, key_id, nonce, ciphertext = row[12:]
     startable = Startable(
         account_id,
         name,
@@ -105,7 +101,7 @@ def startable_from(row: Any) -> tuple[Startable, Sealed | None]:
         model,
         zone,
         _policy_from(policy),
-        NOT_BLOCKED if free else Block(_REASONS[reason], _REASONS[cause], detail, retry, since),
+        NOT_BLOCKED if block == Reason.UNSPECIFIED.value else Block(_REASONS[block]),
         None if settle_ms is None else timedelta(milliseconds=settle_ms),
     )
     return startable, None if key_id is None else Sealed(key_id, nonce, ciphertext)

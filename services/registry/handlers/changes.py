@@ -70,9 +70,9 @@ class AccountWatch:
             waiter = self._signal.current()
             for update in await self._days_over(days, revision):
                 yield update
-            if not await self._is_newer(revision):
-                continue
             changes = await self._changes(revision)
+            if changes.flags.revision <= revision:
+                continue
             for update in _messages(changes, stopped_before=stopped, snapshot=False):
                 days.note(update.accounts, self._clock.wall())
                 yield update
@@ -92,10 +92,6 @@ class AccountWatch:
     async def _changes(self, after: int) -> Changes:
         async with self._store.read() as tx:
             return await tx.changes(after, self._clock.wall())
-
-    async def _is_newer(self, revision: int) -> bool:
-        async with self._store.read() as tx:
-            return (await tx.flags()).revision > revision
 
 
 class _Days:

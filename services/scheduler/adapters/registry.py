@@ -35,6 +35,11 @@ class RegistryClient:
         answer = await unary(self._stub.ResolveAccounts, request, timeout=min(time_left, _TIMEOUT))
         return Resolved(list(answer.account_ids), answer.revision)
 
+    async def revision(self, time_left: float) -> int:
+        request = registry_pb2.ResolveAccountsRequest(revision_only=True)
+        answer = await unary(self._stub.ResolveAccounts, request, timeout=min(time_left, _TIMEOUT))
+        return answer.revision
+
     async def set_wanted(self, command: SetWanted) -> Saved:
         request = registry_pb2.SetWantedRequest(
             account_ids=command.account_ids, running=command.running, chatting=command.chatting

@@ -61,8 +61,8 @@ def _changed(fleet: Fleet, spec: AccountSpec, revision: int) -> None:
 
 
 def _wished(fleet: Fleet, account_id: str, wishes: e.Wishes, revision: int) -> None:
-    """As `_changed` for a spec that differs in its wishes alone. Mostly the echo of a wish that this scheduler
-    recorded itself, for the whole fleet at once."""
+    """As `_changed` for a spec that differs in its wishes alone. Mostly the echo of a wish that this
+    scheduler recorded itself, for the whole fleet at once."""
     entry = fleet.accounts.get(account_id)
     if entry is None:
         return
