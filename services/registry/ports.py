@@ -285,9 +285,10 @@ class Write(Read, Protocol):
         faster."""
         ...
 
-    async def confirm_mirror(self, number: int, view: StoreView) -> bool:
-        """Marks a generation as mirrored in the store that gave this view, whose mark becomes the high water;
-        False when it is not the current one."""
+    async def confirm_mirror(self, number: int, view: StoreView, now: datetime) -> bool:
+        """Marks a generation as mirrored in the store that gave this view, whose mark becomes the high water.
+        It counts as opened `now`: until then others may have renewed in the former one. False when it is not
+        the current one, or was marked before."""
         ...
 
     async def raise_high_water(self, number: int, revision: int) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
 
@@ -126,10 +126,11 @@ class Database:
         self.used = True
         return True
 
-    def confirm_mirror(self, number: int, view: StoreView) -> bool:
-        if self.row is None or self.row.number != number:
+    def confirm_mirror(self, number: int, view: StoreView, now: datetime) -> bool:
+        if self.row is None or self.row.number != number or self.row.mirrored:
             return False
-        self.row = replace(self.row, cluster_id=view.cluster_id, high_water=view.mark, mirrored=True)
+        seen = {"cluster_id": view.cluster_id, "high_water": view.mark}
+        self.row = replace(self.row, mirrored=True, opened_at=now, **seen)
         return True
 
     def raise_high_water(self, number: int, revision: int) -> bool:

@@ -214,10 +214,11 @@ class SqlWrite(SqlRead):
             await self._run(update(m.GENERATION).where(m.GENERATION.c.number == expected).values(values)) == 1
         )
 
-    async def confirm_mirror(self, number: int, view: StoreView) -> bool:
+    async def confirm_mirror(self, number: int, view: StoreView, now: datetime) -> bool:
         """Marks a generation as mirrored in the store that gave this view; False when it is not the current
-        one."""
-        values = {"mirrored": True, "cluster_id": str(view.cluster_id), "high_water": view.mark}
+        one, or was marked before."""
+        seen = {"cluster_id": str(view.cluster_id), "high_water": view.mark}
+        values = {"mirrored": True, "opened_at": now, **seen}
         current = and_(m.GENERATION.c.number == number, not_(m.GENERATION.c.mirrored))
         return await self._run(update(m.GENERATION).where(current).values(values)) == 1
 

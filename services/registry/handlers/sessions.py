@@ -25,6 +25,7 @@ from services.registry.domain.leasing import (
     Release,
     Token,
     Want,
+    loss_of,
 )
 from services.registry.domain.refusals import Refusal
 from services.registry.domain.values import WORKER_ID
@@ -118,8 +119,11 @@ class Sessions:
         _check_owner(owner)
         if len(lease_ids) > MAX_BATCH:
             raise InvalidArgument(f"At most {MAX_BATCH} leases in one call.", field="lease_ids")
-        generation = await self._generations.current()
+        generation = await self._generations.for_renewal()
         answer = await self._leases.renew(owner, generation.number, lease_ids)
+        if loss_of(generation, answer.view):  # or what was read last is not the latest any more
+            generation = await self._generations.current()
+            answer = await self._leases.renew(owner, generation.number, lease_ids)
         if not await self._generations.accept(generation, answer.view):
             return [False] * len(lease_ids)
         return list(answer.held)
