@@ -2,7 +2,7 @@
 
 Each attaches to the scheduler as a worker does, acquires what it is told to start from the registry and
 reports it as running at once, so that what is measured is ours alone. The same process serves the bare
-baseline: one unary call that takes account ids and answers a report for each. Addresses come in
+baseline: one unary call that takes grants and answers a report for each. Addresses come in
 TGFLEET_*_ENDPOINTS.
 """
 
@@ -137,10 +137,12 @@ def _report(
     return report
 
 
-async def _bare_start(request: worker_pb2.StartSessions, _context: Any) -> worker_pb2.SessionReports:
+async def _bare_start(
+    request: registry_pb2.AcquireSessionsResponse, _context: Any
+) -> worker_pb2.SessionReports:
     running = fleet_pb2.SESSION_STATE_RUNNING
     return worker_pb2.SessionReports(
-        reports=[_report(session.account_id, request.command_id, running) for session in request.sessions]
+        reports=[_report(result.account_id, "bare", running) for result in request.results]
     )
 
 
@@ -148,7 +150,7 @@ async def _serve_bare() -> tuple[grpc.aio.Server, int]:
     service, method = BARE_METHOD.strip("/").split("/")
     handler = grpc.unary_unary_rpc_method_handler(
         _bare_start,
-        request_deserializer=worker_pb2.StartSessions.FromString,
+        request_deserializer=registry_pb2.AcquireSessionsResponse.FromString,
         response_serializer=worker_pb2.SessionReports.SerializeToString,
     )
     server = grpc.aio.server()
