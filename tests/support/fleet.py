@@ -23,7 +23,7 @@ from grpc_health.v1 import health_pb2
 
 from tests.support.certificates import Authority, Paths
 from tests.support.client import Client, collect, eventually, outcome_text, outcomes
-from tests.support.etcd import killable_etcd_binary
+from tests.support.etcd import killable_etcd_binary, secured
 from tests.support.ports import free_port
 from tests.support.postgres import PostgresProcess
 from tests.support.processes import ROOT, Service, etcd_healthy, health_is, port_open
@@ -66,8 +66,9 @@ class Fleet:
         tls: bool = False,
         postgres: PostgresProcess | None = None,
     ) -> None:
-        """With `tls` the services speak mTLS and the gateway TLS, with certificates of `authority`. Databases
-        are made in `postgres`, if it is given and runs; else they are SQLite files."""
+        """With `tls` the services speak mTLS and the gateway TLS, with certificates of `authority`, and etcd
+        TLS, with those of a CA of its own: it lets in whoever has one of them, and workers shall not.
+        Databases are made in `postgres`, if it is given and runs; else they are SQLite files."""
         assert registries == 1 or postgres, "SQLite allows one registry; more need PostgreSQL"
         self.directory = directory
         self.services: dict[str, Service] = {}
@@ -82,6 +83,7 @@ class Fleet:
         self._ttl, self._settle, self._capacity = ttl, settle, capacity
         self._settings = dict(settings or {})
         self.authority = Authority(directory / "ca") if tls else None
+        self._etcd_authority = Authority(directory / "etcd-ca") if tls else None
         self.identities: dict[str, Paths] = {}
         self.admin_token = "tgf_" + secrets.token_hex(24)
         self.ports: dict[str, int] = {}
@@ -116,7 +118,7 @@ class Fleet:
         token.chmod(0o600)
 
     def _plan(self) -> None:
-        names = [*self.etcd_names, *(f"{name}-peer" for name in self.etcd_names)]
+        names = [f"{name}{what}" for name in self.etcd_names for what in ("", "-peer", "-health")]
         names += ["testdc", *self.registry_names]
         names += [f"{kind}-{n}" for kind, count in self._counts.items() for n in range(1, count + 1)]
         for name in (*names, "testdc-media", "testdc-control"):
@@ -173,7 +175,14 @@ class Fleet:
         }
         port = free_port()
         health = {"TGFLEET_HEALTH_LISTEN": f"127.0.0.1:{port}"}
-        return port, {**paths.environment, **health, **(public if module == "gateway" else {})}
+        more = public if module == "gateway" else self._for_etcd(name, module)
+        return port, {**paths.environment, **health, **more}
+
+    def _for_etcd(self, name: str, module: str) -> dict[str, str]:
+        if self._etcd_authority is None or module not in ("registry", "scheduler"):
+            return {}
+        shown = self._etcd_authority.issue(module, name).environment
+        return {key.replace("_TLS_", "_ETCD_TLS_"): value for key, value in shown.items()}
 
     async def _start_all(self) -> None:
         await self.start_etcd()
@@ -218,24 +227,31 @@ class Fleet:
                     self.links[name] = await self._stack.enter_async_context(link)
         for name in self.etcd_names:
             argv = self._etcd_argv(name)
-            made = Service(name, argv, {}, self.ports[name], self.directory / f"{name}.log")
+            health = self.ports[f"{name}-health"] if self._etcd_authority else 0
+            made = Service(
+                name, argv, {}, self.ports[name], self.directory / f"{name}.log", health_port=health
+            )
             self.services.setdefault(name, made).start()
         for name in self.etcd_names:
             await etcd_healthy(self.services[name])
 
     def _etcd_argv(self, name: str) -> list[str]:
         """Several members are reached through links of their own, by each other too: each can be cut off."""
+        authority = self._etcd_authority
+        tls = authority.issue("etcd", name) if authority else None
+        scheme = "https" if authority else "http"
         peers = {each: f"http://127.0.0.1:{self.link_port(f'{each}-peer')}" for each in self.etcd_names}
         arguments = {
             "name": name,
             "data-dir": str(self.directory / name),
             "logger": "zap",
             "log-level": "warn",
-            "listen-client-urls": f"http://127.0.0.1:{self.ports[name]}",
-            "advertise-client-urls": f"http://127.0.0.1:{self.link_port(name)}",
+            "listen-client-urls": f"{scheme}://127.0.0.1:{self.ports[name]}",
+            "advertise-client-urls": f"{scheme}://127.0.0.1:{self.link_port(name)}",
             "listen-peer-urls": f"http://127.0.0.1:{self.ports[f'{name}-peer']}",
             "initial-advertise-peer-urls": peers[name],
             "initial-cluster": ",".join(f"{each}={url}" for each, url in peers.items()),
+            **secured(tls, self.ports[f"{name}-health"]),
         }
         return [str(killable_etcd_binary()), *(f"--{key}={value}" for key, value in arguments.items())]
 

@@ -120,14 +120,15 @@ async def port_open(service: Service, within: float = 20) -> None:
 async def etcd_healthy(service: Service, within: float = 20) -> None:
     """Wait until this member of etcd says that it follows a leader, so that the next one may go down."""
     deadline = time.monotonic() + within
-    while not await _says_healthy(service.port):
+    while not await _says_healthy(service.probe):
         assert service.alive(), f"{service.name} ended:\n{service.tail()}"
         assert time.monotonic() < deadline, f"{service.name} is not healthy:\n{service.tail()}"
         await asyncio.sleep(0.05)
 
 
 async def _says_healthy(port: int) -> bool:
-    """etcd serves HTTP on its client port too; /health is true once a read through the leader worked."""
+    """etcd serves HTTP on its client port too, with TLS on a port for that; /health is true once a read
+    through the leader worked."""
     try:
         async with asyncio.timeout(2):
             reader, writer = await asyncio.open_connection("127.0.0.1", port)
