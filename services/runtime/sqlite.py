@@ -16,7 +16,7 @@ from sqlalchemy.engine.url import URL
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from services.runtime.errors import SettingsError
-from services.runtime.sqlite_driver import DRIVER
+from services.runtime.sqlite_driver import DRIVER, READ, WRITE
 
 WRITES = "tgfleet_write"
 """The execution option that says whether a transaction writes."""
@@ -81,4 +81,4 @@ def _on_connect(connection: Any, _record: object) -> None:
 
 def _on_begin(connection: Connection) -> None:
     writes = connection.get_execution_options().get(WRITES, True)
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN DEFERRED")
+    connection.exec_driver_sql(WRITE if writes else READ)

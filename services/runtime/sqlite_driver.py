@@ -2,7 +2,8 @@
 
 As it comes, opening a cursor, executing, fetching and closing each wait for the thread in turn. Threads that
 hand the interpreter to and fro were a third of the registry's processor time while it granted many sessions.
-All rows are fetched at once either way. Knows no statements; `sqlite` opens engines with it.
+All rows are fetched at once either way. A BEGIN travels with the first statement after it, and nobody waits
+for the end of a transaction that only read. Knows no statements but those; `sqlite` opens engines with it.
 """
 
 import sqlite3
@@ -30,6 +31,9 @@ class _Ended:
 
 _NOT_BEGUN = _Ended()
 
+READ, WRITE = "BEGIN DEFERRED", "BEGIN IMMEDIATE"
+"""How the two kinds of transactions begin."""
+
 
 class _Cursor(AsyncAdapt_aiosqlite_cursor):
     """A cursor that exists in the thread only while its statement runs."""
@@ -47,6 +51,9 @@ class _Cursor(AsyncAdapt_aiosqlite_cursor):
         return self._cursor.description
 
     async def _execute_async(self, operation: Any, parameters: Any) -> None:
+        if operation in {READ, WRITE}:
+            self._adapt_connection.begin(operation)  # type: ignore[attr-defined]  # it is a _Connection
+            return
         await self._run(_execute, operation, () if parameters is None else parameters)
 
     async def _executemany_async(self, operation: Any, seq_of_parameters: Any) -> None:
@@ -54,8 +61,11 @@ class _Cursor(AsyncAdapt_aiosqlite_cursor):
 
     async def _run(self, work: Any, *arguments: Any) -> None:
         connection: Any = self._connection
-        async with self._adapt_connection._execute_mutex:  # noqa: SLF001
-            self._cursor, self._rows = await connection._execute(work, connection._conn, *arguments)  # noqa: SLF001
+        adapted: Any = self._adapt_connection
+        async with adapted._execute_mutex:  # noqa: SLF001
+            begin = adapted.take_begin()
+            done = await connection._execute(work, connection._conn, begin, *arguments)  # noqa: SLF001
+            self._cursor, self._rows = done
 
     async def _async_soft_close(self) -> None:
         """It is closed already."""
@@ -66,13 +76,41 @@ class _Cursor(AsyncAdapt_aiosqlite_cursor):
 
 
 class _Connection(AsyncAdapt_aiosqlite_connection):
-    __slots__ = ()
+    __slots__ = ("_begin", "_ended", "_reads")
     _cursor_cls = _Cursor
+
+    def __init__(self, dbapi: Any, connection: Any) -> None:
+        super().__init__(dbapi, connection)
+        self._begin = ""  # still to be said
+        self._reads = False
+        self._ended = False
+
+    def begin(self, how: str) -> None:
+        """A transaction begins with the next statement."""
+        self._begin, self._reads, self._ended = how, how == READ, False
+
+    def take_begin(self) -> str:
+        """What must be said before the next statement; empty for nothing."""
+        begin, self._begin = self._begin, ""
+        return begin
+
+    def commit(self) -> None:
+        """A transaction without a statement has not begun."""
+        if self.take_begin():
+            self._ended = True
+        elif self._reads and not self._ended:
+            connection: Any = self._connection
+            # The thread takes one thing after the other, so whatever comes next finds it done.
+            connection._tx.put_nowait((None, connection._conn.commit))  # noqa: SLF001
+            self._ended = True
+        else:
+            super().commit()
 
     def rollback(self) -> None:
         """The pool asks for one after every commit."""
+        self._begin = ""
         connection: Any = self._connection
-        if connection._connection is not None and connection.in_transaction:  # noqa: SLF001
+        if not self._ended and connection._connection is not None and connection.in_transaction:  # noqa: SLF001
             super().rollback()
 
 
@@ -89,11 +127,19 @@ DRIVER = _Module(aiosqlite, sqlite3)
 """For `create_async_engine(module=...)`."""
 
 
-def _execute(connection: sqlite3.Connection, operation: str, parameters: Any) -> tuple[_Ended, deque[Any]]:
+def _execute(
+    connection: sqlite3.Connection, begin: str, operation: str, parameters: Any
+) -> tuple[_Ended, deque[Any]]:
+    if begin:
+        connection.execute(begin)
     return _whole(connection.execute(operation, parameters))
 
 
-def _execute_many(connection: sqlite3.Connection, operation: str, many: Any) -> tuple[_Ended, deque[Any]]:
+def _execute_many(
+    connection: sqlite3.Connection, begin: str, operation: str, many: Any
+) -> tuple[_Ended, deque[Any]]:
+    if begin:
+        connection.execute(begin)
     return _whole(connection.executemany(operation, many))
 
 

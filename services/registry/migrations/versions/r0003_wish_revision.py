@@ -11,12 +11,11 @@ depends_on = None
 
 
 def upgrade() -> None:
-    with op.batch_alter_table('accounts', schema=None) as batch_op:
-        batch_op.add_column(sa.Column('wish_revision', sa.BigInteger(), server_default='0', nullable=False))
-        batch_op.create_index('ix_accounts_wish_revision', ['wish_revision'], unique=False)
+    op.add_column('accounts', sa.Column('wish_revision', sa.BigInteger(), server_default='0', nullable=False))
+    op.create_index('ix_accounts_wish_revision', 'accounts', ['wish_revision'], unique=False)
 
 
 def downgrade() -> None:
-    with op.batch_alter_table('accounts', schema=None) as batch_op:
-        batch_op.drop_index('ix_accounts_wish_revision')
-        batch_op.drop_column('wish_revision')
+    op.drop_index('ix_accounts_wish_revision', 'accounts')
+    # Not in a batch: that makes the table anew on SQLite, and dropping the old one takes all that refers to it.
+    op.drop_column('accounts', 'wish_revision')
