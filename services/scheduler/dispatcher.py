@@ -54,6 +54,7 @@ class DispatcherServicer(scheduler_pb2_grpc.DispatcherServiceServicer):
         finally:
             leader.driver.tell(e.StreamLost(hello.worker_id, stream.attachment))
             leader.driver.streams.close(stream)
+            leader.transfers.driver.stream_ended(stream.attachment)
             await cancel_and_wait(reader)
 
     def _assigned(

@@ -27,6 +27,7 @@ from services.scheduler.outgoing import Outgoing
 from services.scheduler.ports import Clock, Leadership, Registry, Stores, TransferStore, WatchBegan
 from services.scheduler.signals import wait_until
 from services.scheduler.transfer_driver import TransferDriver
+from services.scheduler.transfer_figures import forget_transfers
 
 _log = get_logger("scheduler.leader")
 
@@ -43,6 +44,8 @@ class Transfers:
     driver: TransferDriver
     committer: Committer
     store: TransferStore
+    planning: asyncio.Lock = field(default_factory=asyncio.Lock)
+    """Held from the plan of a transfer until it is stored: two that follow each other would both pass."""
     creating: dict[str, asyncio.Event] = field(default_factory=dict)
     """Requests whose transfer is being created, and when that is done."""
 
@@ -141,6 +144,7 @@ class Reign:
         finally:
             self._seat.take(None)
             TERM.set(0)
+            forget_transfers()
             await cancel_and_wait(work, lost)
             await self._on_serving(serving=False)
             await leadership.resign()
@@ -195,6 +199,7 @@ class Reign:
     ) -> Transfers:
         """Beside the fleet's driver, served by it."""
         fleet = driver.core.fleet
+        fleet.accounts.unlendable = frozenset(picture.unlendable)
         now, wall = self._clock.monotonic(), self._clock.wall().timestamp()
         # Workers that live have said hello by then, or their leases are over.
         rules = replace(self._transfer_rules, hello_wait=fleet.rules.lease_ttl + fleet.rules.heartbeat)

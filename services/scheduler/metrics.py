@@ -13,6 +13,7 @@ COMMIT_SECONDS = histogram("scheduler_transfer_commit_seconds", "How long a tran
 ORDERS = counter("scheduler_transfer_orders", "Transfer orders given to workers.", ("kind",))
 ANSWERS = counter("scheduler_transfer_answers", "Workers' answers to transfer orders.", ("answer",))
 BATCHES = counter("scheduler_transfer_batches", "Batches by what they came to.", ("state",))
+MESSAGES = counter("scheduler_transfer_messages", "Messages that transfers moved.")
 WAITS = counter("scheduler_transfer_waits", "Waits that Telegram imposed in transfers.", ("method",))
 UNDECIDED = gauge(
     "scheduler_transfer_undecided", "Batches that wait for a person's decision, or their account."

@@ -56,10 +56,13 @@ async def create(leader: Leader, spec: TransferSpec, request_id: str, time_left:
         ends = asyncio.get_running_loop().time() + time_left
         spec = replace(spec, account_ids=await _resolve(leader, spec, time_left))
         async with _loans(leader) as borrow:
-            planned = await _plan(leader, spec, borrow, ends)
-            if planned.pinned:
-                spec = replace(spec, account_ids=(planned.pinned,))
-            return await _store(leader, spec, request_id, planned)
+            running = await _running(leader, spec, borrow, ends)
+            inspections = await _inspect(leader, spec, running, ends)
+            async with leader.transfers.planning:
+                planned = _plan(leader, spec, inspections)
+                if planned.pinned:
+                    spec = replace(spec, account_ids=(planned.pinned,))
+                return await _store(leader, spec, request_id, planned)
 
 
 @asynccontextmanager
@@ -114,9 +117,9 @@ async def _resolve(leader: Leader, spec: TransferSpec, time_left: float) -> tupl
     return tuple(resolved.account_ids)
 
 
-async def _plan(leader: Leader, spec: TransferSpec, borrow: Borrow, ends: float) -> planning.Plan:
-    running = await _running(leader, spec, borrow, ends)
-    inspections = await _inspect(leader, spec, running, ends)
+def _plan(
+    leader: Leader, spec: TransferSpec, inspections: Mapping[str, planning.Inspection]
+) -> planning.Plan:
     unchecked = [
         _unchecked(one, only_running=spec.only_running)
         for one in _views(leader, spec.account_ids)
@@ -179,6 +182,7 @@ async def _inspect(
 
     async def ask(account: AccountView) -> planning.Inspection:
         async with turns:
+            leader.driver.check()
             limit = max(1.0, min(_INSPECT_LIMIT, ends - loop.time()))
             return await leader.transfers.driver.inspections.ask(account, work, limit)
 

@@ -5,10 +5,10 @@ Whether this process still leads is compared by the fleet's driver before each r
 that was frozen meanwhile does not go out, and workers refuse its term.
 """
 
-from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
+from services.scheduler import transfer_figures as figures
 from services.scheduler.committing import Committer
 from services.scheduler.domain import events as fleet_events
 from services.scheduler.domain.accounts import Entry
@@ -17,10 +17,10 @@ from services.scheduler.domain.lending import account_view
 from services.scheduler.domain.transfers import commands as c
 from services.scheduler.domain.transfers import events as e
 from services.scheduler.domain.transfers.core import TransferCore
-from services.scheduler.domain.transfers.records import ENDED, BatchState, Changes, TransferState
+from services.scheduler.domain.transfers.records import Changes, LendingChange
 from services.scheduler.domain.workers import Presence, Worker
 from services.scheduler.inspecting import PREFIX, Inspections
-from services.scheduler.metrics import ANSWERS, BATCHES, TRANSFERS, UNDECIDED, WAITS
+from services.scheduler.metrics import ANSWERS
 from services.scheduler.signals import Signals
 from services.scheduler.streams import Streams
 from services.scheduler.transfer_outbox import ToWorker, TransferOutbox
@@ -66,6 +66,7 @@ class TransferDriver:
         self._standings: dict[str, _Standing] = {}
         self._views: dict[str, e.AccountView] = {}
         self._accounts: set[str] = set()
+        self._unlendable = set(fleet.accounts.unlendable)
         self._starts_stopped = ""
         self._fresh: set[str] = set()
         self._outbox = TransferOutbox(streams, fleet.term)
@@ -87,6 +88,10 @@ class TransferDriver:
         """What a worker's Hello on that stream says is being carried out; before the fleet's core hears of
         it."""
         self._in_flight[attachment] = [one for one in order_ids if not one.startswith(PREFIX)]
+
+    def stream_ended(self, attachment: int) -> None:
+        """Whether the fleet's core ever took notice of that stream or not."""
+        self._in_flight.pop(attachment, None)
 
     def apply(self, event: e.Event, now: float, wall: float) -> None:
         """One event, after all that the fleet's core has taken in before it."""
@@ -116,7 +121,7 @@ class TransferDriver:
         self._outbox.flush(now)
         if self._changed and now - self._counted_at >= _COUNT_PERIOD:
             self._changed, self._counted_at = False, now
-            _count_transfers(self.core)
+            figures.count_transfers(self.core.transfers.values())
 
     def _take_interest(self, account_ids: Iterable[str]) -> None:
         """From now on the core is told of these accounts; of all others it knows nothing."""
@@ -145,6 +150,14 @@ class TransferDriver:
         self._fresh.clear()
         for entry in changed.values():
             self._tell_of_account(entry, now, wall)
+        lending = [
+            LendingChange(entry.account_id, entry.lendable)
+            for entry in changed.values()
+            if entry.lendable == (entry.account_id in self._unlendable)
+        ]
+        if lending:
+            self._unlendable ^= {one.account_id for one in lending}
+            self._committer.submit(Changes(lending=lending), lambda: None)
 
     def _tell_of_worker(
         self, worker_id: str, before: _Standing, after: _Standing, now: float, wall: float
@@ -183,7 +196,7 @@ class TransferDriver:
         }
 
     def _commit(self, command: c.Commit) -> None:
-        _count(command.changes)
+        figures.count_commit(command.changes)
         self._committing += 1
         self._committer.submit(command.changes, lambda: self._committed(command.commit_id))
 
@@ -211,21 +224,3 @@ def transfer_signal(transfer_id: str) -> str:
 def _standing(worker: Worker) -> _Standing:
     attachment = worker.attachment if worker.attached else 0
     return _Standing(worker.incarnation, attachment, worker.takes_new, lost=worker.presence is Presence.LOST)
-
-
-def _count_transfers(core: TransferCore) -> None:
-    transfers = core.transfers.values()
-    states = Counter(one.record.state for one in transfers)
-    for state in TransferState:
-        if state not in ENDED:
-            TRANSFERS.labels(state.name).set(states[state])
-    batches = (shard.batch for one in transfers for shard in one.shards.values())
-    UNDECIDED.set(sum(one is not None and one.state is BatchState.UNDECIDED for one in batches))
-
-
-def _count(changes: Changes) -> None:
-    for batch in changes.batches:
-        if batch.state in {BatchState.SETTLED, BatchState.UNKNOWN, BatchState.UNDECIDED}:
-            BATCHES.labels(batch.state.name).inc()
-    for wait in changes.waits:
-        WAITS.labels(wait.method).inc()

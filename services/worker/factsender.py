@@ -9,7 +9,7 @@ from services.runtime.clock import Clock
 from services.runtime.errors import TgfleetError
 from services.runtime.logs import get_logger
 from services.runtime.tasks import backoff
-from services.worker.domain.facts import Fact, FactKind, FactQueue
+from services.worker.domain.facts import Fact, FactKind, FactQueue, FloodWaited
 from services.worker.domain.picture import Token
 from services.worker.metrics import FACTS_WAITING
 from services.worker.ports import Registry
@@ -39,6 +39,10 @@ class FactSender:
         self._queue.put(Fact(str(uuid.uuid4()), account_id, self._clock.wall(), token, kind))
         FACTS_WAITING.set(len(self._queue))
         self._wake.set()
+
+    def waits(self, account_id: str) -> list[FloodWaited]:
+        """Waits of an account that the registry may not know yet: a grant made now may lack them."""
+        return self._queue.waits(account_id)
 
     async def flush(self, limit: float) -> bool:
         """Waits for the next attempt to hand everything over, at most `limit` seconds; whether it worked."""

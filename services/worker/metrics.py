@@ -11,3 +11,8 @@ FACTS_WAITING = gauge("tgfleet_worker_facts_waiting", "Facts that the registry h
 RELEASES_WAITING = gauge(
     "tgfleet_worker_releases_waiting", "Releases that the registry has not acknowledged."
 )
+TRANSFER_ORDERS = counter(
+    "tgfleet_worker_transfer_orders",
+    "Transfer orders, by kind and by what became of them.",
+    ("kind", "answer"),
+)

@@ -4,12 +4,14 @@ tasks.
 `supervisor.py` drives it; everything that is reported about a session is made here, from one place.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 
 from services.runtime.clock import Clock
 from services.worker.acquirer import Granted
 from services.worker.chat.desk import ChatAccount
+from services.worker.domain.facts import FloodWaited
 from services.worker.domain.orders import SessionConfig
 from services.worker.domain.outcomes import Ending, Reason
 from services.worker.domain.picture import SessionReport
@@ -37,17 +39,20 @@ class Session:
     ending: Ending | None = None
     released: bool = False
 
-    def adopt(self, granted: Granted, clock: Clock) -> None:
-        """The registry granted the session, and told the waits that still run."""
+    def adopt(self, granted: Granted, clock: Clock, untold: Iterable[FloodWaited] = ()) -> None:
+        """The registry granted the session, and told the waits that still run; `untold` are those that it did
+        not know then."""
         grant = granted.grant
         self.granted = granted
         self.name = grant.name
         self.expected_user = grant.user_id
         self.chat.policy = grant.chat_policy
         self.chat.time_zone = grant.time_zone
-        for wait in grant.waits:
-            remaining = min((wait.until - clock.wall()).total_seconds(), LONGEST_WAIT)
-            self.chat.waits.add(wait.method, wait.chat_id, clock.monotonic() + remaining)
+        known = [(wait.method, wait.chat_id, wait.until) for wait in grant.waits]
+        known += [(wait.method, wait.chat_id, wait.until) for wait in untold]
+        for method, chat_id, until in known:
+            remaining = min((until - clock.wall()).total_seconds(), LONGEST_WAIT)
+            self.chat.waits.add(method, chat_id, clock.monotonic() + remaining)
 
     def follow(self, config: SessionConfig) -> None:
         """The account was changed while the session runs."""

@@ -6,6 +6,7 @@ command, or its gate, which shuts when the lease cannot be kept.
 """
 
 import asyncio
+from collections.abc import Iterable
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -19,7 +20,7 @@ from services.worker.chat.desk import ChatDesk
 from services.worker.closing import close_link, give_back
 from services.worker.connecting import Refusal
 from services.worker.domain.counts import Counter
-from services.worker.domain.facts import SessionRan
+from services.worker.domain.facts import FloodWaited, SessionRan
 from services.worker.domain.orders import SessionConfig, StartOne
 from services.worker.domain.outcomes import Ending, Outcome, Reason
 from services.worker.domain.picture import SessionChanged, SessionReport
@@ -132,12 +133,13 @@ class Supervisor:
                 if self.session.session_file
                 else ""
             )
+            untold = self._tools.facts.waits(self.session.account_id)
             granted = await self._tools.acquirer.acquire(
                 Wanted(self.session.account_id, key, self._assignment)
             )
             if isinstance(granted, Ending):
                 return granted
-            self._adopt(granted)
+            self._adopt(granted, untold)
             credentials = await self._credentials(granted)
         except SessionFileError as error:
             reason = Reason.SESSION_MISSING if error.missing else Reason.SESSION_INVALID
@@ -170,8 +172,8 @@ class Supervisor:
             me = await self._reconnect(client, lost)
         return self._endings.of(me)
 
-    def _adopt(self, granted: Granted) -> None:
-        self.session.adopt(granted, self._tools.clock)
+    def _adopt(self, granted: Granted, untold: Iterable[FloodWaited]) -> None:
+        self.session.adopt(granted, self._tools.clock, untold)
         granted.gate.on_shut(self._on_gate_shut)
 
     def _on_gate_shut(self) -> None:
@@ -263,15 +265,15 @@ class Supervisor:
     def _finish_with(self, ending: Ending | Stopped) -> None:
         if not self._end.done():
             self._end.set_result(ending)
+        if self._lane is not None:
+            self._lane.refuse()
 
     async def _finish(self, end: Ending | Stopped) -> None:
         session, stopped = self.session, isinstance(end, Stopped)
         if isinstance(end, Stopped):
             self._move(SessionState.STOPPING)
-        if self._desk is not None:
-            await self._desk.close()
+        await asyncio.gather(*(one.close() for one in (self._desk, self._lane) if one is not None))
         if self._lane is not None:
-            await self._lane.close()
             self._tools.transfers.leave(session.account_id, self._lane)
         clean = await close_link(self._client, session.granted, last_ping=stopped)
         self._links.closed(LinkCause.STOPPED)

@@ -17,26 +17,22 @@ _KIND_PREFIX = "MEDIA_KIND_"
 
 
 def transfer_orders(message: worker.TransferOrders) -> orders.TransferOrders:
-    """What the scheduler said; orders of a kind that this worker does not know are left out."""
-    known = (order(one) for one in message.orders)
+    """What the scheduler said."""
     return orders.TransferOrders(
-        tuple(one for one in known if one is not None),
+        tuple(order(one) for one in message.orders),
         tuple(message.acknowledged_order_ids),
         tuple(message.cancelled_order_ids),
     )
 
 
-def order(message: worker.TransferOrder) -> orders.TransferOrder | None:
-    """One order; None for a kind that this worker does not know."""
-    work = _work(message)
-    if work is None:
-        return None
+def order(message: worker.TransferOrder) -> orders.TransferOrder:
+    """One order."""
     limit = message.limit.ToTimedelta().total_seconds() if message.HasField("limit") else _DEFAULT_LIMIT
     token = Token(message.token.generation, message.token.revision)
-    return orders.TransferOrder(message.order_id, message.account_id, token, limit, work)
+    return orders.TransferOrder(message.order_id, message.account_id, token, limit, _work(message))
 
 
-def _work(message: worker.TransferOrder) -> orders.Work | None:
+def _work(message: worker.TransferOrder) -> orders.Work:
     match message.WhichOneof("order"):
         case "inspect":
             return _inspect(message.inspect)

@@ -227,8 +227,11 @@ def _torn(
     parts: dict[int, list[pb.Message]] = defaultdict(list)
     owners: dict[int, set[int]] = defaultdict(set)
     albums = {m.message_id: m.grouped_id for m in origin}
+    gone = {m.message_id for m in arrived if m.source_id not in albums}  # deleted in the source since
     for message in arrived:
         album = albums.get(message.source_id, 0)
+        if message.message_id in gone:
+            continue
         if album:
             parts[album].append(message)
         if message.grouped_id:
@@ -239,7 +242,8 @@ def _torn(
         groups = {message.grouped_id for message in there}
         ids = [message.message_id for message in there]
         whole = len(there) >= expected[album]
-        if len(groups) > 1 or 0 in groups or not whole or any(b != a + 1 for a, b in pairwise(ids)):
+        between = set(range(ids[0], ids[-1] + 1)) - set(ids) - gone
+        if len(groups) > 1 or 0 in groups or not whole or between:
             found.append(
                 f"the album of message {there[0].source_id} stands as {ids} in {len(groups)} albums, "
                 f"{len(there)} of {expected[album]} parts"

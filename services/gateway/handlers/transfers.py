@@ -35,6 +35,8 @@ _ENDED = frozenset(
         transfer_pb2.TRANSFER_STATE_FAILED,
     }
 )
+_ANSWERS = frozenset({"NO_ACCOUNT_RUNNING"})
+"""Reasons with which a scheduler that leads says UNAVAILABLE of something else than itself."""
 _NEVER_HEARD = frozenset({"NOT_LEADER", "SCHEDULER_UNAVAILABLE"})
 """Reasons that say that no scheduler took the call in."""
 
@@ -55,7 +57,8 @@ async def asked(
         try:
             return await ask(max(end - loop.time(), 0.0))
         except TgfleetError as error:
-            if not is_leader_lost(error) or not (repeatable or error.reason in _NEVER_HEARD):
+            lost = is_leader_lost(error) and error.reason not in _ANSWERS
+            if not lost or not (repeatable or error.reason in _NEVER_HEARD):
                 raise
             give_up = give_up or min(end, loop.time() + REASK_SECONDS)
             attempt += 1

@@ -3,6 +3,7 @@ real one; what it keeps are copies, as nothing that is on disk changes with the 
 """
 
 import time
+from collections import Counter
 from collections.abc import Sequence
 from copy import deepcopy
 
@@ -14,6 +15,7 @@ from services.scheduler.domain.transfers.records import (
     ModelRecord,
     RefusedMessage,
     ShardRecord,
+    TargetCount,
     TransferPicture,
     TransferRecord,
     TransferState,
@@ -23,6 +25,7 @@ from services.scheduler.domain.transfers.records import (
 )
 
 _REFUSED_SHOWN = 100
+_HOUR = 3660.0  # and the minute that had begun before
 
 
 class MemoryTransferStore:
@@ -38,6 +41,8 @@ class MemoryTransferStore:
         self._waits: dict[tuple[str, str, int], WaitRecord] = {}
         self._usage: dict[str, Usage] = {}
         self._models: dict[tuple[str, str], ModelRecord] = {}
+        self._targets: Counter[tuple[int, float]] = Counter()
+        self._unlendable: set[str] = set()
 
     def begin_term(self) -> int:
         """The next term, whose commits count from now on."""
@@ -54,6 +59,8 @@ class MemoryTransferStore:
                 [one for one in self._waits.values() if one.until > time.time() and one.seconds > 0.0],
                 list(self._usage.values()),
                 list(self._models.values()),
+                [TargetCount(*key, count) for key, count in self._targets.items()],
+                sorted(self._unlendable),
             )
         )
 
@@ -101,12 +108,19 @@ class MemoryTransferStore:
         self._waits |= {(one.account_id, one.method, one.chat_id): one for one in changes.waits}
         self._models |= {(one.account_id, one.method): one for one in changes.models}
         for batch in changes.batches:
-            key = (batch.transfer_id, batch.shard, batch.batch)
+            name = (batch.transfer_id, batch.shard, batch.batch)
             if batch.state is BatchState.SETTLED:
-                self._batches.pop(key, None)
+                self._batches.pop(name, None)
                 self._refused.setdefault(batch.transfer_id, {}).update(batch.refused)
             else:
-                self._batches[key] = batch
+                self._batches[name] = batch
+        for one in changes.targets:
+            self._targets[one.target_key, one.minute] += one.count
+            old = [k for k in self._targets if k[0] == one.target_key and k[1] < one.minute - _HOUR]
+            for key in old:
+                del self._targets[key]
+        for change in changes.lending:
+            (self._unlendable.discard if change.lendable else self._unlendable.add)(change.account_id)
         for usage in changes.usage:
             kept = self._usage.get(usage.account_id, Usage(usage.account_id, "", 0, 0, 0))
             self._usage[usage.account_id] = _added(kept, usage)

@@ -208,3 +208,25 @@ class LearnedRow(SchedulerModel, table=True):
     """The API method."""
     state: str
     """The model's own, JSON."""
+
+
+class TargetRow(SchedulerModel, table=True):
+    """Messages that went to a target in one minute of the last hour."""
+
+    __tablename__ = "transfer_targets"
+
+    target_key: int = Field(primary_key=True, sa_type=BigInteger)
+    """The target, by what random_ids are derived from."""
+    minute: float = Field(primary_key=True)
+    """When the minute began."""
+    count: int = Field(sa_type=BigInteger)
+    """Messages."""
+
+
+class UnlendableRow(SchedulerModel, table=True):
+    """An account that a person has stopped: no transfer starts it by itself."""
+
+    __tablename__ = "transfer_unlendable"
+
+    account_id: str = Field(primary_key=True)
+    """Which."""

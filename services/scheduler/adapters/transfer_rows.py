@@ -18,6 +18,7 @@ from services.scheduler.domain.transfers.records import (
     Mode,
     ModelRecord,
     ShardRecord,
+    TargetCount,
     TransferRecord,
     TransferSpec,
     TransferState,
@@ -194,6 +195,14 @@ def model_row(record: ModelRecord) -> Row:
 
 def model(row: Any) -> ModelRecord:
     return ModelRecord(row.account_id, row.method, row.state)
+
+
+def target_row(record: TargetCount) -> Row:
+    return record.target_key, record.minute, record.count
+
+
+def target(row: Any) -> TargetCount:
+    return TargetCount(row.target_key, row.minute, row.count)
 
 
 def _json(value: Mapping[Any, Any] | Sequence[Any]) -> str:

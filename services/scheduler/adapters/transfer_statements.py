@@ -19,7 +19,9 @@ from services.scheduler.adapters.models import (
     LearnedRow,
     RefusedRow,
     ShardRow,
+    TargetRow,
     TransferRow,
+    UnlendableRow,
     UsageRow,
     WaitRow,
 )
@@ -29,6 +31,10 @@ _TERMS: Any = LeadershipRow.__table__  # type: ignore[attr-defined]
 _BATCHES: Any = BatchRow.__table__  # type: ignore[attr-defined]
 _REFUSED: Any = RefusedRow.__table__  # type: ignore[attr-defined]
 _USAGE: Any = UsageRow.__table__  # type: ignore[attr-defined]
+_TARGETS: Any = TargetRow.__table__  # type: ignore[attr-defined]
+_UNLENDABLE: Any = UnlendableRow.__table__  # type: ignore[attr-defined]
+
+_HOUR = 3660.0  # and the minute that had begun before
 
 _REPLACED: dict[str, tuple[Any, tuple[str, ...], Callable[[Any], rows.Row]]] = {
     "transfers": (TransferRow, ("transfer_id",), rows.transfer_row),
@@ -54,7 +60,13 @@ class Statements:
         self.term = self._text(select(_TERMS.c.term))
         self._replace = {kind: self._upsert(row.__table__) for kind, (row, _, _) in _REPLACED.items()}
         self._batches, self._refused = self._upsert(_BATCHES), self._upsert(_REFUSED)
-        self._usage = self._upsert(_USAGE)
+        self._usage, self._targets = self._upsert(_USAGE), self._upsert(_TARGETS)
+        old = (_TARGETS.c.target_key == bindparam("of"), _TARGETS.c.minute < bindparam("before"))
+        self._forget = self._text(delete(_TARGETS).where(*old), "of", "before")
+        stopped = self._insert(_UNLENDABLE).on_conflict_do_nothing(index_elements=["account_id"])
+        self._stopped = self._text(stopped, "account_id")
+        lent = delete(_UNLENDABLE).where(_UNLENDABLE.c.account_id == bindparam("of"))
+        self._lent = self._text(lent, "of")
         keys = ("transfer_id", "shard", "batch")
         settle = delete(_BATCHES).where(*(_BATCHES.c[key] == bindparam(f"of_{key}") for key in keys))
         self._settle = self._text(settle, *(f"of_{key}" for key in keys))
@@ -73,15 +85,23 @@ class Statements:
         yield self._settle, [rows.batch_key(one) for one in settled]
         yield self._refused, [row for one in settled for row in rows.refused_rows(one)]
         yield self._usage, [rows.usage_row(one) for one in _added(changes)]
+        targets = [one for each in changes for one in each.targets]
+        yield self._targets, [rows.target_row(one) for one in targets]
+        yield self._forget, [(one.target_key, one.minute - _HOUR) for one in targets]
+        lending = _latest(changes, "lending", ("account_id",))
+        yield self._stopped, [(one.account_id,) for one in lending if not one.lendable]
+        yield self._lent, [(one.account_id,) for one in lending if one.lendable]
 
     def _upsert(self, table: Any) -> str:
         insert = self._insert(table)
         keys = [column.name for column in table.primary_key]
         new = insert.excluded
         changed = {column.name: new[column.name] for column in table.c if column.name not in keys}
-        statement = insert.on_conflict_do_update(
-            index_elements=keys, set_=_counted(new) if table is _USAGE else changed
-        )
+        if table is _USAGE:
+            changed = _counted(new)
+        elif table is _TARGETS:
+            changed = {"count": _TARGETS.c["count"] + new["count"]}
+        statement = insert.on_conflict_do_update(index_elements=keys, set_=changed)
         return self._text(statement, *(column.name for column in table.c))
 
     def _text(self, statement: Any, *values: str) -> str:

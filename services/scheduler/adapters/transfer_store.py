@@ -20,7 +20,9 @@ from services.scheduler.adapters.models import (
     LearnedRow,
     RefusedRow,
     ShardRow,
+    TargetRow,
     TransferRow,
+    UnlendableRow,
     UsageRow,
     WaitRow,
 )
@@ -43,7 +45,11 @@ _WAITS: Any = WaitRow.__table__  # type: ignore[attr-defined]
 _USAGE: Any = UsageRow.__table__  # type: ignore[attr-defined]
 _MODELS: Any = LearnedRow.__table__  # type: ignore[attr-defined]
 
+_TARGETS: Any = TargetRow.__table__  # type: ignore[attr-defined]
+_UNLENDABLE: Any = UnlendableRow.__table__  # type: ignore[attr-defined]
+
 _REFUSED_SHOWN = 100
+_HOUR = 3660.0  # and the minute that had begun before
 
 
 class SqlTransferStore:
@@ -70,6 +76,8 @@ class SqlTransferStore:
                 await found(select(_WAITS).where(running, _WAITS.c.until > time.time()), rows.wait),
                 await found(select(_USAGE), rows.usage),
                 await found(select(_MODELS), rows.model),
+                await found(select(_TARGETS).where(_TARGETS.c.minute > time.time() - _HOUR), rows.target),
+                await found(select(_UNLENDABLE), lambda row: row.account_id),
             )
 
     async def commit(self, term: int, number: int, changes: Sequence[Changes]) -> None:

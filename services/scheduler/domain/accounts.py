@@ -120,6 +120,8 @@ class Accounts:
         self._sorted: list[Entry] | None = None
         self.touched: set[Entry] = set()
         """Accounts of which something changed since somebody last looked, and emptied this."""
+        self.unlendable: frozenset[str] = frozenset()
+        """Accounts that were stopped by a person under an earlier leader."""
         self.revision = 0
         self.complete = False
 
@@ -141,7 +143,8 @@ class Accounts:
         """Takes in a new or changed account; gives its entry and what was known before."""
         entry = self._by_id.get(spec.account_id)
         if entry is None:
-            entry = self._by_id[spec.account_id] = Entry(spec, touched=self.touched)
+            lendable = spec.account_id not in self.unlendable
+            entry = self._by_id[spec.account_id] = Entry(spec, lendable=lendable, touched=self.touched)
             self._index(None, spec)
             self.touched.add(entry)
             return entry, None

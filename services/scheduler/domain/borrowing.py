@@ -1,6 +1,6 @@
 """Accounts that a transfer keeps running although nobody wants them to run. People outrank transfers: one
 that a person stops is stopped, and is not lent again until a person starts it, or creates or resumes a
-transfer with it. A new leader does not know of that: it lends whom its transfers ask for.
+transfer with it. Of the accounts of its transfers the next leader knows that too.
 """
 
 from services.scheduler.domain import events as e

@@ -17,7 +17,7 @@ _WIDTH = 40
 
 class TransferBar:
     """Drawn a few times a second, so that the time to the next wake-up counts down; the last picture stays.
-    Without a terminal there is a line for each new sentence instead."""
+    Without a terminal there is a line for each new sentence of the fleet instead."""
 
     def __init__(self, terminal: Console) -> None:
         self._transfer = transfer_pb2.Transfer()
@@ -29,7 +29,8 @@ class TransferBar:
         """The transfer as it is now."""
         self._transfer = transfer
         sentence = _sentence(transfer)
-        if not self._terminal.is_terminal and sentence != self._said:
+        worth = transfer.detail or transfer.state != transfer_pb2.TRANSFER_STATE_RUNNING
+        if not self._terminal.is_terminal and worth and sentence != self._said:
             self._terminal.print(Text(f"    {_figures(transfer)}: {sentence}"), soft_wrap=True)
         self._said = sentence
 

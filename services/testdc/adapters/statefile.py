@@ -26,6 +26,19 @@ _INTERVAL = 0.2
 """Seconds between two snapshots at least."""
 _SHARE = 20
 """And this many times what the last one took: at most a twentieth of the CPU goes into snapshots."""
+_VERSION = 2
+"""Grows with every change of what is kept; the file of another version is refused."""
+_UNREADABLE = (
+    pickle.UnpicklingError,
+    EOFError,
+    AttributeError,
+    ImportError,
+    IndexError,
+    KeyError,
+    TypeError,
+    ValueError,
+)
+"""What reading a file raises that is none of ours, or of another version."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +74,7 @@ class StateFile:
         part = self._path.with_name(self._path.name + ".part")
         descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         with open(descriptor, "wb") as file:  # noqa: PTH123 - a descriptor, for the file's mode
-            pickle.dump(self._take(), file, protocol=pickle.HIGHEST_PROTOCOL)
+            pickle.dump((_VERSION, self._take()), file, protocol=pickle.HIGHEST_PROTOCOL)
         part.replace(self._path)
         self._saved = changes
 
@@ -86,10 +99,10 @@ def load(path: Path) -> Snapshot | None:
     except FileNotFoundError:
         return None
     try:
-        snapshot = pickle.loads(content)  # noqa: S301 - written by ourselves, readable by ourselves only
-    except (pickle.UnpicklingError, EOFError, AttributeError, ImportError, IndexError) as e:
+        version, snapshot = pickle.loads(content)  # noqa: S301 - written by ourselves, readable by us only
+    except _UNREADABLE as e:
         raise SettingsError(f"{path} is no state of this test data centre; remove it to start anew") from e
-    if not isinstance(snapshot, Snapshot):
+    if version != _VERSION or not isinstance(snapshot, Snapshot):
         raise SettingsError(f"{path} is no state of this test data centre; remove it to start anew")
     for key in snapshot.keys.all():
         key.reopen()

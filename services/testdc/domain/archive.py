@@ -12,12 +12,11 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from random import Random
 
+from services.testdc.domain.gaps import BLOCK, filled_before, mask
 from services.testdc.domain.media import CAPTIONED, Media, MediaKind
 from services.testdc.domain.message import Message, Origin
 from services.testdc.domain.peer import Peer, PeerKind
 
-BLOCK = 64
-"""Numbers in a block."""
 _ALBUM_SIZES = range(2, 11)
 """An album has 2 to 10 parts."""
 _ALBUM_KINDS = (MediaKind.PHOTO, MediaKind.VIDEO)
@@ -54,7 +53,6 @@ class Recipe:
 class _Place:
     """What stands at one place of a block, as far as the draw decides it."""
 
-    gone: bool = False
     service: str = ""
     kind: MediaKind | None = None
     album: int = 0
@@ -82,8 +80,6 @@ class Archive:
     topic_id: int = 0
     removed: list[int] = field(default_factory=list)
     """Numbers that were deleted or replaced since, in order."""
-    _held: int = -1
-    """How many messages the draw made; counted when first asked for."""
     _drawn: tuple[int, tuple[_Place, ...]] = (-1, ())
     """The block that was looked at last."""
 
@@ -94,15 +90,22 @@ class Archive:
 
     def __len__(self) -> int:
         """How many messages there are."""
-        if self._held < 0:
-            blocks = range(-(-self.count // BLOCK))
-            gone = sum(place.gone for block in blocks for place in self._block(block))
-            self._held = self.count - gone
-        return self._held - len(self.removed)
+        return self.rank(self.last + 1)
+
+    def rank(self, message_id: int) -> int:
+        """How many messages have a lower number."""
+        at = min(max(message_id - self.first, 0), self.count)
+        block, offset = divmod(at, BLOCK)
+        counts = filled_before(self.recipe.seed, self.recipe.deleted, -(-self.count // BLOCK))
+        empty = self._gaps(block) & ((1 << offset) - 1)
+        return counts[block] + offset - empty.bit_count() - bisect_left(self.removed, message_id)
 
     def holds(self, message_id: int) -> bool:
         """Whether there is a message with this number."""
-        if not self.first <= message_id <= self.last or self._place(message_id).gone:
+        if not self.first <= message_id <= self.last:
+            return False
+        block, offset = divmod(message_id - self.first, BLOCK)
+        if self._gaps(block) >> offset & 1:
             return False
         at = bisect_left(self.removed, message_id)
         return at == len(self.removed) or self.removed[at] != message_id
@@ -134,8 +137,10 @@ class Archive:
     def remove(self, message_id: int) -> None:
         """Take one message out."""
         if self.holds(message_id):
-            len(self)  # counts what the draw made, before
             insort(self.removed, message_id)
+
+    def _gaps(self, block: int) -> int:
+        return mask(self.recipe.seed, self.recipe.deleted, block)
 
     def _place(self, message_id: int) -> _Place:
         block, offset = divmod(message_id - self.first, BLOCK)
@@ -204,7 +209,6 @@ def _draw_album(recipe: Recipe, rng: Random, begin: int, size: int) -> list[_Pla
     forwarded = rng.random() < recipe.forwarded
     return [
         _Place(
-            gone=rng.random() < recipe.deleted,
             kind=rng.choice(_ALBUM_KINDS) if kind in _ALBUM_KINDS else kind,
             album=begin + 1,
             text=_text(recipe, rng) if part == captioned else "",
@@ -215,8 +219,6 @@ def _draw_album(recipe: Recipe, rng: Random, begin: int, size: int) -> list[_Pla
 
 
 def _draw_single(recipe: Recipe, rng: Random) -> _Place:
-    if rng.random() < recipe.deleted:
-        return _Place(gone=True)
     if rng.random() < recipe.service:
         return _Place(service=rng.choice(_SERVICES))
     forwarded = rng.random() < recipe.forwarded

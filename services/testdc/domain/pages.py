@@ -1,7 +1,7 @@
 """Which messages of a chat a page holds: bounds, an offset and a number, as messages.getHistory has them.
 
-Works on numbers alone and by stepping from one to the next, so a page of a chat of a million messages costs
-what a page of a small one costs. https://core.telegram.org/api/offsets
+Works on numbers and ranks alone, so a page of a chat of a million messages costs what a page of a small one
+costs. https://core.telegram.org/api/offsets
 """
 
 from __future__ import annotations
@@ -14,6 +14,9 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from .archive import Archive
+
+_BEYOND = 2**31
+"""Above every number."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +39,15 @@ class Run:
     archives: Sequence[Archive]
 
     def __len__(self) -> int:
-        return len(self.ids) + sum(map(len, self.archives))
+        return self.rank(_BEYOND)
+
+    def rank(self, message_id: int) -> int:
+        """How many numbers are below this one."""
+        return bisect_left(self.ids, message_id) + sum(a.rank(message_id) for a in self.archives)
+
+    def ranked(self, rank: int) -> int:
+        """The number with so many below it; there must be one."""
+        return bisect_right(range(_BEYOND), rank, key=self.rank) - 1
 
     def below(self, message_id: int) -> int:
         """The highest number below this one; 0 for none."""
@@ -52,19 +63,10 @@ class Run:
         return min(found, default=0)
 
     def down(self, message_id: int) -> Iterator[int]:
-        """The numbers below this one, highest first."""
-        while message_id := self.below(message_id):
+        """This number and those below it, highest first."""
+        while message_id:
             yield message_id
-
-    def up(self, message_id: int) -> Iterator[int]:
-        """The numbers from this one on, lowest first."""
-        message_id -= 1
-        while message_id := self.above(message_id):
-            yield message_id
-
-
-_BEYOND = 2**31
-"""Above every number."""
+            message_id = self.below(message_id)
 
 
 def cut(run: Run, page: Page, date: Callable[[int], int]) -> list[int]:
@@ -75,20 +77,13 @@ def cut(run: Run, page: Page, date: Callable[[int], int]) -> list[int]:
     """
     top = page.max_id or _BEYOND
     offset = min(page.offset_id or _by_date(run, page.offset_date, date), top)
-    older = _until(run.down(offset), page.min_id)
-    if page.add_offset >= 0:
-        return list(islice(older, page.add_offset, page.add_offset + page.limit))
-    ahead = -page.add_offset
-    newer = [i for i in islice(run.up(max(offset, page.min_id + 1)), ahead) if i < top]
-    picked = newer[max(ahead - page.limit, 0) :][::-1]
-    return picked + list(islice(older, max(page.limit - ahead, 0)))
-
-
-def _until(numbers: Iterator[int], min_id: int) -> Iterator[int]:
-    for number in numbers:
-        if number <= min_id:
-            return
-        yield number
+    lowest, beyond = run.rank(page.min_id + 1), run.rank(top)
+    end = max(run.rank(offset), lowest) - page.add_offset
+    begin = max(end - page.limit, lowest)
+    end = min(end, beyond)
+    if begin >= end:
+        return []
+    return list(islice(run.down(run.ranked(end - 1)), end - begin))
 
 
 def _by_date(run: Run, wanted: int, date: Callable[[int], int]) -> int:

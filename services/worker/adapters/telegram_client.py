@@ -87,7 +87,7 @@ class FleetClient(Client):  # type: ignore[misc]  # the library has no types
         nowhere. The stock client only logs that there are too many missed updates to send."""
         try:
             if isinstance(updates, raw.types.UpdatesTooLong):
-                await self.recover_gaps()
+                await self.recover_gaps([0])  # channels count for themselves (core.telegram.org/api/updates)
             else:
                 await super().handle_updates(updates)
         except (Fenced, StillWaiting):

@@ -99,6 +99,11 @@ class FactQueue:
         while len(self._facts) > self._limit:
             self._drop_one()
 
+    def waits(self, account_id: str) -> list[FloodWaited]:
+        """Waits of an account that the registry may not know yet."""
+        mine = (fact.kind for fact in self._facts.values() if fact.account_id == account_id)
+        return [kind for kind in mine if isinstance(kind, FloodWaited)]
+
     def batch(self, size: int) -> list[Fact]:
         """The oldest ones, to send now (again)."""
         chosen = list(self._facts.values())[:size]

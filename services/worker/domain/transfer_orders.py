@@ -92,7 +92,8 @@ class LookInTarget:
     limit: int = 1000
 
 
-Work = InspectChats | ReadSource | SendBatch | LookInTarget
+Work = InspectChats | ReadSource | SendBatch | LookInTarget | None
+"""None: a kind that this worker does not know."""
 
 
 @dataclass(frozen=True, slots=True)

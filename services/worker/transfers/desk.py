@@ -10,8 +10,15 @@ from typing import Protocol
 from services.runtime.logs import get_logger
 from services.worker.domain.orderbook import OrderBook
 from services.worker.domain.picture import Token
-from services.worker.domain.transfer_answers import Answer, NotDoneCause, OrderNotDone, TransferAnswer
+from services.worker.domain.transfer_answers import (
+    Answer,
+    NotDoneCause,
+    OrderNotDone,
+    OrderUnknown,
+    TransferAnswer,
+)
 from services.worker.domain.transfer_orders import TransferOrder, TransferOrders
+from services.worker.metrics import TRANSFER_ORDERS
 
 _log = get_logger("worker.transfers")
 
@@ -66,9 +73,19 @@ class TransferDesk:
 
     def answer(self, order_id: str, answer: Answer) -> None:
         """What became of an order; only the first word counts."""
-        dropped = self._book.dropped
-        if self._book.close(order_id, answer):
-            self._mark_filled()
+        order, dropped = self._book.find(order_id), self._book.dropped
+        if order is None:
+            return
+        self._book.close(order_id, answer)
+        self._mark_filled()
+        TRANSFER_ORDERS.labels(type(order.work).__name__, type(answer).__name__).inc()
+        if isinstance(answer, OrderUnknown):
+            _log.warning(
+                "nobody knows whether a batch was sent",
+                account_id=order.account_id,
+                order_id=order_id,
+                cause=answer.cause,
+            )
         if self._book.dropped > dropped:
             _log.warning("an answer was given up, too many are not acknowledged", dropped=self._book.dropped)
 

@@ -92,6 +92,8 @@ class Doer:
                 return await self._client.inspect(work, limit)
             case LookInTarget():
                 return await self._client.look(work, limit)
+            case None:
+                return OrderNotDone(NotDoneCause.BAD_ORDER)
 
 
 def given_up(attempt: Attempt, cause: str) -> Answer:

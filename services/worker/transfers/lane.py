@@ -66,9 +66,13 @@ class Lane:
         self._sends.cancel(order_id, NotDoneCause.CANCELLED)
         self._reads.cancel(order_id, NotDoneCause.CANCELLED)
 
+    def refuse(self) -> None:
+        """Takes no new orders: the session is about to stop."""
+        self._stopping = True
+
     async def close(self) -> None:
         """Ends everything; all orders are answered when it returns."""
-        self._stopping = True
+        self.refuse()
         await asyncio.gather(self._reads.close(0), self._sends.close(LAST_WORD_LIMIT))
 
     def _on_refused(self, error: Refused, chat_id: int) -> None:

@@ -4,10 +4,12 @@ the same."""
 from __future__ import annotations
 
 import asyncio
+import struct
 import threading
 import time
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
+from socket import SO_LINGER, SOL_SOCKET
 from typing import Protocol
 
 import pytest
@@ -375,4 +377,38 @@ async def test_a_clock_that_somebody_sets_ends_no_link(jump: float, monkeypatch:
                 await asyncio.sleep(0.01)
         assert client.facts().started
         assert len(dc.control.live_connections(bench.user_id)) == 1
+        await client.close()
+
+
+async def test_a_link_that_ends_with_a_call_under_way_leaves_nothing_in_the_kernel() -> None:
+    """A half-open link: what was written lies in a buffer, and a socket closed in good order would still
+    deliver it when the other side wakes up."""
+    async with TestDataCentre() as dc:
+        bench = RealBench(dc)
+        client = bench.client()
+        await client.connect(5)
+        dc.control.set_fault(Fault(FaultKind.HALF_OPEN, user_id=bench.user_id))
+        await asyncio.sleep(0.05)
+        call = asyncio.create_task(client.probe(10))
+        async with asyncio.timeout(5):
+            while not client.facts().calls_in_flight:
+                await asyncio.sleep(0)
+        socket = client._session.connection.protocol._socket._sock  # type: ignore[attr-defined]
+        lingering: list[bytes] = []
+        closing = socket.close
+
+        class Watched:
+            def __getattr__(self, name: str) -> object:
+                return getattr(socket, name)
+
+            def close(self) -> None:
+                lingering.append(socket.getsockopt(SOL_SOCKET, SO_LINGER, 8))
+                closing()
+
+        client._session.connection.protocol._socket._sock = Watched()  # type: ignore[attr-defined]
+        client._session._end(LinkDown(LinkCause.PING_TIMEOUT))  # type: ignore[attr-defined]
+        assert lingering == [struct.pack("ii", 1, 0)], "reset, not closed in good order"
+        assert client.facts().open_sockets == 0
+        with pytest.raises(LinkDown):
+            await call
         await client.close()

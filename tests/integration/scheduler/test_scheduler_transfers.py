@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import random
 import signal
 import time
 from collections.abc import AsyncIterator, Callable
@@ -274,6 +275,12 @@ async def test_stop_all_wins_over_a_transfer_and_resuming_starts_again(place: Pl
     assert (len(place.worker.sends()), len(place.worker.sessions)) == (sent, 0)
     shown = await place.transfers.get(made.transfer_id)
     assert shown.state in {pb.TRANSFER_STATE_WAITING, pb.TRANSFER_STATE_UNDECIDED}
+    place.scheduler.kill()  # the next leader keeps to it too
+    place.scheduler.start()
+    await place.scheduler.serving()
+    await place.worker.attached.wait()
+    await asyncio.sleep(1.0)
+    assert (len(place.worker.sends()), len(place.worker.sessions)) == (sent, 0)
     place.worker.send_takes = 0.0
     await place.transfers.one("Resume", made.transfer_id)
     await ended(place.transfers, made.transfer_id)
@@ -381,12 +388,14 @@ async def test_a_database_that_is_killed_and_comes_back_loses_and_doubles_nothin
         assert await sent_total(place.transfers, made.transfer_id) == 1000
 
 
-async def until_following(transfers: Transfers, transfer_id: str, within: float = 20.0) -> None:
+async def until_following(
+    transfers: Transfers, transfer_id: str, done: int = 1000, within: float = 20.0
+) -> None:
     deadline = time.monotonic() + within
     while True:
         with contextlib.suppress(grpc.aio.AioRpcError):
             shown = await transfers.get(transfer_id)
-            if shown.state == pb.TRANSFER_STATE_FOLLOWING and shown.done == 1000:
+            if shown.state == pb.TRANSFER_STATE_FOLLOWING and shown.done == done:
                 return
         assert time.monotonic() < deadline
         await asyncio.sleep(0.1)
@@ -407,3 +416,49 @@ async def test_a_hundred_transfers_at_once_all_arrive(
     for one in made:
         assert (await ended(transfers, one.transfer_id, within=60)).done == 300
     assert sorted(chats.forwarded()) == sorted(list(range(1, 301)) * 100)
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+async def test_a_scheduler_killed_again_and_again_counts_every_message_once(place: Place, seed: int) -> None:
+    rng = random.Random(seed)
+    place.chats.messages.extend(StubChats.of(3000).messages[1000:])
+    await place.begin()
+    place.worker.send_takes = 0.03
+    made = await place.transfers.create(place.ids, follow=True, max_per_hour=100_000)
+    for _ in range(4):
+        before = len(place.worker.sends())
+        await until(lambda least=before: len(place.worker.sends()) > least)  # type: ignore[misc]
+        await asyncio.sleep(rng.random() * 0.2)
+        place.scheduler.kill()
+        place.scheduler.start()
+        await place.scheduler.serving()
+    await until(lambda: len(place.chats.target) == 3000, within=40)
+    await until_following(place.transfers, made.transfer_id, 3000)
+    assert place.chats.forwarded() == list(range(1, 3001))
+    assert await sent_total(place.transfers, made.transfer_id) == 3000
+
+
+async def test_on_postgresql_a_frozen_leaders_transfer_is_ended_by_the_next_and_stays_as_it_is(
+    place: Place,
+) -> None:
+    with PostgresProcess() as postgres:
+        await place.begin(standby=True, TGFLEET_SCHEDULER_DATABASE_URL=postgres.new_database())
+        place.worker.send_takes = 0.2
+        made = await place.transfers.create(place.ids)
+        await until(lambda: len(place.worker.sends()) == 3)
+        place.scheduler.signal(signal.SIGSTOP)
+        try:
+            place.worker.send_takes = 0.0
+            await place.worker.kill()  # its stream; what it runs runs on
+            place.worker.go_first_to(place.standby.port)
+            place.worker.start()
+            await place.standby.serving()
+            shown = await ended(Transfers(place.standby), made.transfer_id)
+            orders = len(place.worker.orders)
+        finally:
+            place.scheduler.signal(signal.SIGCONT)
+        await place.scheduler.standing_by()
+        again = await Transfers(place.standby).get(made.transfer_id)
+        assert (again, len(place.worker.orders)) == (shown, orders)
+        assert shown.done == 1000
+        assert place.chats.forwarded() == list(range(1, 1001))

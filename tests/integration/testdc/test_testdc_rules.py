@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import grpc
 import pytest
@@ -11,6 +12,8 @@ from google.protobuf.duration_pb2 import Duration
 from pyrogram import raw
 from pyrogram.errors import FloodWait
 
+from services.runtime.errors import SettingsError
+from services.testdc.adapters.statefile import load
 from services.testdc.centre import DataCentre
 from services.testdc.domain.journal import Journal
 from services.testdc.embed import Account, Fault, FaultKind, TestDataCentre
@@ -142,3 +145,10 @@ async def test_chats_rules_and_floods_outlive_a_restart(
     assert again.flood_rules()[0].policy.budget == 5
     assert state.costs.costs[FORWARD].per_call == 0.02
     assert state.world.ledger.life == 60
+
+
+def test_the_state_of_another_version_is_refused(tmp_path: Path) -> None:
+    for content in (b"nothing of ours", pickle.dumps((1, "older")), pickle.dumps({"world": 1})):
+        (tmp_path / "state").write_bytes(content)
+        with pytest.raises(SettingsError, match="remove it"):
+            load(tmp_path / "state")

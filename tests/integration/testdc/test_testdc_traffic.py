@@ -281,3 +281,17 @@ async def test_the_difference_of_a_channel_comes_in_parts(route: Route) -> None:
         pts, final = part.pts, part.final
         numbers += [message.id for message in part.new_messages]
     assert numbers == list(range(1, 302))
+
+
+async def test_a_call_under_way_is_carried_out_without_its_client(route: Route) -> None:
+    """What the data centre took, it does: a cut link proves nothing."""
+    route.dc.control.set_cost(FORWARD, Cost(per_call=0.5))
+    asking = asyncio.create_task(route.send([2, 3]))
+    pending = await route.dc.until(lambda r: r.method == FORWARD)
+    route.dc.control.drop_connections(connection_id=pending.connection_id)
+    asking.cancel()
+    await asyncio.gather(asking, return_exceptions=True)
+    assert route.held() == []
+    done = await route.dc.until(lambda r: r.method == FORWARD and r.effect)
+    assert done.call_seq == pending.seq
+    assert [m.source_id for m in route.held()] == [2, 3]

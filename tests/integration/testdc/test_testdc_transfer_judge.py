@@ -213,3 +213,12 @@ async def test_strangers_may_do_what_they_like(route: Route) -> None:
     finding = await route.judge(Wanted(strangers={stranger}))
     assert not finding.faults, finding.report()
     assert len((await route.judge()).repeated) == len(route.units[0]) + len(route.units[half])
+
+
+async def test_what_is_deleted_in_the_source_later_is_no_fault(route: Route) -> None:
+    await route.send_all(route.units)
+    album = route.units[route.album()]
+    gone = [route.units[0][0], album[1]]
+    await route.control.DeleteMessages(pb.DeleteMessagesRequest(chat=route.source, message_ids=gone))
+    finding = await route.judge()
+    assert not finding.faults, finding.report()

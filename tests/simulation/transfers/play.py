@@ -9,36 +9,21 @@ from dataclasses import dataclass
 from services.scheduler.domain.model import Token
 from services.scheduler.domain.transfers import events as e
 from services.scheduler.domain.transfers.records import (
-    Chat,
-    Mode,
-    ShardRecord,
-    TransferRecord,
-    TransferSpec,
     TransferState,
-    Wish,
 )
 from services.scheduler.domain.transfers.rules import TransferRules
-from tests.simulation.transfers import faults
+from tests.simulation.transfers import faults, people
 from tests.simulation.transfers.bugs import NONE, Bug
 from tests.simulation.transfers.judge import verdict
-from tests.simulation.transfers.leader import WALL, Leader
+from tests.simulation.transfers.leader import Leader
+from tests.simulation.transfers.scenery import NAMES, chances_of, fill, record_of
 from tests.simulation.transfers.store import Store
 from tests.simulation.transfers.telegram import (
-    SECOND,
-    SECOND_SOURCE,
-    SOURCE,
-    TARGET,
-    Limits,
-    Message,
     Telegram,
 )
-from tests.simulation.transfers.workers import LATE, Chances, Worker
+from tests.simulation.transfers.workers import Worker
 from tests.simulation.transfers.world import World
 
-NAMES = ("tr_one", "tr_two")
-_OF_A_CHANNEL = (-1009, 1)
-_HEADERS = (_OF_A_CHANNEL, (77, 0), (1, 0))
-"""Of messages that were forwarded before: from a channel, a person, somebody hidden."""
 RULES = TransferRules(
     batch_size=20,
     page_size=20,
@@ -51,8 +36,6 @@ RULES = TransferRules(
 TTL, SETTLE = 6.0, 4.0
 """T and S, seconds."""
 _LONG = 30 * 3600.0
-_OPERATOR = 45.0
-"""Seconds between two looks of the operator."""
 
 
 @dataclass(frozen=True)
@@ -90,7 +73,7 @@ class Play:
         self.repeating_texts = rng.random() < 0.15
         """Texts that occur again and again make evidence ambiguous, for copies and from groups."""
         self.accounts = [f"a{n}" for n in range(1, rng.randint(1, 4) + 1)]
-        chances = _chances(rng)
+        chances = chances_of(rng)
         if bug.library_retries:
             chances.answer_lost = 0.4
         self.workers = {
@@ -109,7 +92,7 @@ class Play:
         self.ambushes = faults.ambushes(rng)
         for worker in self.workers.values():
             worker.ambush = self._ambush
-        self._fill()
+        fill(self)
 
     def _ambush(self, worker: Worker) -> None:
         kind = self.ambushes.get(self.telegram.calls)
@@ -117,76 +100,19 @@ class Play:
             self.world.note("in the middle of call", self.telegram.calls)
             kind(self, worker)
 
-    # The world as it begins.
-
-    def _fill(self) -> None:
-        rng = self.rng
-        for begin in range(0, SECOND * len(self.names), SECOND):
-            self._fill_source(begin, begin + rng.randint(150, 500) // len(self.names))
-        for number, account_id in enumerate(self.accounts):
-            self.telegram.users[account_id] = 1000 + number
-            capacity = float(rng.randint(*rng.choice([(25, 80), (60, 600)])))
-            self.telegram.limits[account_id] = Limits(capacity, rng.choice([0.1, 1.0, 10.0]), capacity)
-        for _ in range(rng.randint(0, 30)):
-            self.telegram.post("hello")
-
-    def _fill_source(self, message_id: int, last: int) -> None:
-        rng, source = self.rng, self.telegram.source
-        album = message_id + 100
-        while message_id < last:
-            message_id += 1
-            kind = rng.random()
-            if kind < 0.05:
-                continue  # deleted
-            if kind < 0.08:
-                source[message_id] = Message(message_id, "", service=True)
-            elif kind < 0.16:
-                album += 1
-                for _ in range(rng.randint(2, 10)):
-                    source[message_id] = Message(message_id, self._text(), grouped_id=album)
-                    message_id += 1
-                message_id -= 1
-            else:
-                origin = rng.choice(_HEADERS) if rng.random() < 0.05 else (0, 0)
-                if origin == _OF_A_CHANNEL:
-                    origin = (origin[0], message_id * 3)
-                bad = rng.random() < 0.004
-                source[message_id] = Message(message_id, self._text(), bad=bad, forwarded_from=origin)
-
-    def _text(self) -> str:
-        if self.repeating_texts and self.rng.random() < 0.3:
-            return "ok"
-        return f"text {self.rng.randrange(1_000_000_000)}"
-
-    def _record(self, name: str) -> tuple[TransferRecord, list[ShardRecord]]:
-        mode = Mode.COPY if self.copies else Mode.FORWARD
-        spec = TransferSpec("s", "t", mode=mode, account_ids=tuple(self.accounts))
-        kind = "channel" if self.telegram.channel_source else "supergroup"
-        begin = SECOND * self.names.index(name)
-        source = Chat("s", SECOND_SOURCE if begin else SOURCE, "S", kind)
-        target = Chat("t", TARGET, "T", "supergroup")
-        record = TransferRecord(name, "", spec, source, target, TARGET, TransferState.RUNNING, Wish.RUN, WALL)
-        last = max(one for one in self.telegram.source if begin < one <= begin + SECOND)
-        edges = [begin + 1 + (last - begin) * part // self.parallel for part in range(self.parallel + 1)]
-        shards = [
-            ShardRecord(name, number, edges[number - 1], edges[number] - 1, edges[number - 1] - 1)
-            for number in range(1, self.parallel + 1)
-        ]
-        return record, shards
-
     def run(self) -> Verdict:
         """The whole history."""
         with self.bug.planted():
             for name in self.names:
-                record, shards = self._record(name)
+                record, shards = record_of(self, name)
                 self.store.transfers[name] = record
                 self.store.shards |= {(name, one.shard): one for one in shards}
             self.lead()
             for account_id in self.accounts:
                 self.world.after(self.rng.uniform(0, 3), self.start_account, account_id)
             faults.draw(self, random.Random(self.rng.random()))
-            self.world.after(_OPERATOR, self._operator)
-            self.world.after(self.rng.uniform(0.1, 5.0), self._others_post)
+            people.operator(self)
+            self.world.after(self.rng.uniform(0.1, 5.0), people.others_post, self)
             over = self.world.run(_LONG, self._over)
         if not over:
             self.wrong.append(f"not over after {_LONG:.0f} s: {self.store.transfers}")
@@ -208,50 +134,8 @@ class Play:
         rows = self.store.transfers.values()
         return bool(self.wrong) or all(row.state is TransferState.COMPLETED for row in rows)
 
-    def _others_post(self) -> None:
-        self.posts += 1
-        self.telegram.post("ok" if self.repeating_texts else "good morning")
-        if self.posts < 300:
-            self.world.after(self.rng.uniform(0.5, 60.0), self._others_post)
-
-    # What people do.
-
-    def _operator(self) -> None:
-        """Looks in now and then: resumes what stands, and decides what nobody else can."""
-        self.world.after(_OPERATOR, self._operator)
-        for name in self.names:
-            leader = self.leader
-            if leader is not None and name in leader.core.transfers:
-                self._look_in(leader, name)
-
-    def _look_in(self, leader: Leader, name: str) -> None:
-        record = leader.core.transfers[name].record
-        if record.state is TransferState.PAUSED and self.world.chance(0.5):
-            self.world.note("the operator resumes", name, record.reason)
-            leader.tell(e.Wished(name, Wish.RUN))
-        if record.state is TransferState.UNDECIDED and self.world.chance(0.2):
-            self._decide(leader, name)
-
-    def _decide(self, leader: Leader, name: str) -> None:
-        for shard in leader.core.transfers[name].shards.values():
-            batch = shard.batch
-            if batch is None or shard.reason != "UNDECIDED":
-                continue
-            self.undecided += 1
-            if not self._may_be_undecided(batch.account_id):
-                self.wrong.append(f"undecided without need: {batch}")
-            if shard.current is None or leader.now < shard.current.unknown_since + LATE:
-                continue  # something may still be on its way
-            there = {one.origin for one in self.telegram.target}
-            sent = [one for one in batch.message_ids if one in there]
-            self.world.note("the operator settles", name, batch.batch, bool(sent))
-            leader.tell(e.SettledByPerson(name, batch.shard, batch.batch, sent=bool(sent)))
-
-    def _may_be_undecided(self, account_id: str) -> bool:
-        ambiguous = self.repeating_texts and (self.copies or not self.telegram.channel_source)
-        return ambiguous or account_id in self.gone or not self._runs(account_id)
-
-    def _runs(self, account_id: str) -> bool:
+    def runs(self, account_id: str) -> bool:
+        """Whether it runs anywhere."""
         return any(account_id in worker.running for worker in self.workers.values())
 
     # What happens to processes and accounts.
@@ -339,7 +223,7 @@ class Play:
             self.detach(worker, lost=True)
 
     def _moved(self, account_id: str, _worker: Worker) -> None:
-        if not self._runs(account_id):
+        if not self.runs(account_id):
             self.start_account(account_id)
 
     def _thaw(self, worker: Worker) -> None:
@@ -361,7 +245,7 @@ class Play:
 
     def start_account(self, account_id: str) -> None:
         """It runs somewhere."""
-        if self._runs(account_id) or account_id in self.gone:
+        if self.runs(account_id) or account_id in self.gone:
             return
         able = [worker for worker in self.workers.values() if worker.alive and not worker.frozen]
         if not able:
@@ -414,16 +298,3 @@ class Play:
             wanted=True,
             user_id=self.telegram.users[account_id],
         )
-
-
-def _chances(rng: random.Random) -> Chances:
-    if rng.random() < 0.2:
-        return Chances()
-    bad = rng.choice([0.02, 0.1, 0.2])
-    return Chances(
-        request_lost=bad * rng.random(),
-        answer_lost=bad * rng.random(),
-        late=bad * rng.random() * 0.5,
-        server_error=bad * rng.random() * 0.3,
-        not_done=bad * rng.random() * 0.3,
-    )

@@ -92,6 +92,13 @@ async def test_an_outage_is_told_and_not_waited_for() -> None:
     assert REASK_SECONDS - 2 < asyncio.get_running_loop().time() - begun < REASK_SECONDS + 3
 
 
+async def test_an_answer_that_says_unavailable_is_not_asked_for_again() -> None:
+    asker = Asker(forever=Unavailable("None of the accounts runs.", reason="NO_ACCOUNT_RUNNING"))
+    with pytest.raises(Unavailable):
+        await asked(asker, 60, rng=random.Random(1))
+    assert len(asker.left) == 1
+
+
 async def test_a_call_ends_with_its_time() -> None:
     begun = asyncio.get_running_loop().time()
     with pytest.raises(Unavailable):

@@ -8,6 +8,7 @@ from datetime import timedelta
 
 import pytest
 
+from services.runtime.errors import Unavailable
 from services.worker.domain.facts import FloodWaited
 from services.worker.domain.picture import Token
 from services.worker.domain.states import SessionState
@@ -307,3 +308,29 @@ async def test_malformed_batches_are_not_sent() -> None:
         for ids in ((2, 1), (1, 1), (), tuple(range(1, 102))):
             assert await asker.answer(asker.send(*ids)) == OrderNotDone("BAD_ORDER")
         assert asker.forwards() == 0
+
+
+async def test_a_wait_that_the_registry_has_not_heard_of_outlives_the_session() -> None:
+    async with inside() as world:
+        asker = await started(world)
+        report = world.registry.report_facts
+
+        async def deaf(facts: object, limit: float) -> None:
+            raise Unavailable("The registry takes no facts on purpose.")
+
+        world.registry.report_facts = deaf  # type: ignore[method-assign]
+        asker.target.refuse = Refused(420, "FLOOD_WAIT_X", FORWARD, 300)
+        await asker.answer(asker.send(1))
+        asker.target.refuse = None
+        world.stop("a")
+        await world.until("a", SessionState.STOPPED)
+        await asyncio.sleep(60)
+        world.start("a", command_id="start-2")
+        await world.until("a", SessionState.RUNNING)
+        answer = await asker.answer(asker.send(1))
+        assert isinstance(answer, OrderNotDone)
+        assert answer.cause == "FLOOD_WAIT"
+        assert asker.forwards() == 1
+        world.registry.report_facts = report  # type: ignore[method-assign]
+        await asyncio.sleep(301)
+        assert isinstance(await asker.answer(asker.send(1)), Sent)

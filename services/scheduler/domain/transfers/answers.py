@@ -4,6 +4,7 @@ as the answer to the only transmission of that intent; after a repeat it proves 
 
 from services.scheduler.domain.transfers import holding
 from services.scheduler.domain.transfers.batch import By, move
+from services.scheduler.domain.transfers.looking import put_off
 from services.scheduler.domain.transfers.orders import (
     Answer,
     OrderNotDone,
@@ -14,7 +15,7 @@ from services.scheduler.domain.transfers.orders import (
 from services.scheduler.domain.transfers.reading import target_moved
 from services.scheduler.domain.transfers.records import BatchState
 from services.scheduler.domain.transfers.refusals import FORWARD, NO_SUCH_CHAT, Meaning, meaning, reason
-from services.scheduler.domain.transfers.resolving import doubt, put_off
+from services.scheduler.domain.transfers.resolving import doubt
 from services.scheduler.domain.transfers.sending import sent, suspect, withdraw
 from services.scheduler.domain.transfers.sentences import protected_source, strict_stop, verdict
 from services.scheduler.domain.transfers.state import Batch, Desk, Outstanding, Shard

@@ -7,7 +7,15 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from services.scheduler.domain.timers import Timer
-from services.scheduler.domain.transfers import accounts, answers, dispatch, holding, reading, resolving
+from services.scheduler.domain.transfers import (
+    accounts,
+    answers,
+    dispatch,
+    holding,
+    looking,
+    reading,
+    resolving,
+)
 from services.scheduler.domain.transfers import events as e
 from services.scheduler.domain.transfers.batch import batch_of
 from services.scheduler.domain.transfers.choosing.pool import Pool
@@ -25,8 +33,8 @@ from services.scheduler.domain.transfers.state import (
     Purpose,
     Shard,
     Transfer,
-    take_up_picture,
 )
+from services.scheduler.domain.transfers.taking_up import take_up_picture
 from services.scheduler.domain.transfers.transfers import created, review, wished
 
 
@@ -209,7 +217,7 @@ ENDS: dict[Purpose, End] = {
     Purpose.INSPECT: reading.inspected,
     Purpose.READ: reading.page_read,
     Purpose.SEND: answers.attempt_ended,
-    Purpose.LOOK: resolving.looked,
+    Purpose.LOOK: looking.looked,
 }
 
 HANDLERS: dict[type[Any], Callable[[Desk, Any], None]] = {

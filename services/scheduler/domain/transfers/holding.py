@@ -5,6 +5,7 @@ none runs. Who is chosen is the pool's matter.
 from services.scheduler.domain.transfers import commands as c
 from services.scheduler.domain.transfers.choosing.words import Ask, Nobody
 from services.scheduler.domain.transfers.refusals import FORWARD, HISTORY
+from services.scheduler.domain.transfers.sentences import nobody
 from services.scheduler.domain.transfers.state import Desk, Shard, Transfer
 
 _STARTING = 30.0
@@ -36,7 +37,7 @@ def hold(desk: Desk, shard: Shard, count: int) -> int:
         release(desk, shard)
     choice = desk.pool.choose(ask, desk.now, desk.wall)
     if isinstance(choice, Nobody):
-        _stand_in_line(desk, shard, choice.reason, choice.detail, choice.wake)
+        _stand_in_line(desk, shard, choice.reason, nobody(choice.reason, choice.detail), choice.wake)
         return 0
     if not choice.running:
         borrow(desk, choice.account_id)

@@ -213,6 +213,14 @@ class TargetCount:
     count: int
 
 
+@dataclass(frozen=True, slots=True)
+class LendingChange:
+    """Whether an account may be started for transfers: not after a person has stopped it."""
+
+    account_id: str
+    lendable: bool
+
+
 @dataclass(slots=True)
 class Changes:
     """Everything that one commit writes, in one transaction: rows are replaced as a whole, counts are
@@ -225,11 +233,11 @@ class Changes:
     usage: list[UsageChange] = field(default_factory=list)
     models: list[ModelRecord] = field(default_factory=list)
     targets: list[TargetCount] = field(default_factory=list)
+    lending: list[LendingChange] = field(default_factory=list)
 
     def __bool__(self) -> bool:
-        return any(
-            (self.transfers, self.shards, self.batches, self.waits, self.usage, self.models, self.targets)
-        )
+        rows = (self.transfers, self.shards, self.batches, self.waits, self.usage, self.models)
+        return any(rows) or bool(self.targets) or bool(self.lending)
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,6 +251,7 @@ class TransferPicture:
     usage: Sequence[Usage]
     models: Sequence[ModelRecord]
     targets: Sequence[TargetCount] = ()  # of the last hour
+    unlendable: Sequence[str] = ()  # accounts that a person has stopped
 
 
 @dataclass(frozen=True, slots=True)

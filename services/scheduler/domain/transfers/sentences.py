@@ -68,6 +68,23 @@ def no_account_left() -> tuple[str, str]:
     )
 
 
+_FIRST = {
+    "FLOOD_WAIT": "must wait, since Telegram says so",
+    "SLOW_MODE": "waits for the target's slow mode",
+    "RESTING": "rests before Telegram makes it wait",
+    "DAILY_CAP": "has reached its cap for the day",
+    "OUTSIDE_HOURS": "is outside its allowed hours",
+    "BUSY": "is busy with another transfer",
+}
+
+
+def nobody(reason: str, detail: str) -> str:
+    """Why no account can go on now. Without figures that grow old while people look at them: when it wakes is
+    told beside it."""
+    first = _FIRST.get(reason)
+    return f"No account can go on now; the one that is free first {first}." if first else detail
+
+
 def unsettled(count: int) -> str:
     """A transfer ended, or rests, with batches of which nobody knows."""
     many = "batches" if count > 1 else "batch"

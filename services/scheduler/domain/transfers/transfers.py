@@ -7,7 +7,8 @@ from services.scheduler.domain.transfers import holding
 from services.scheduler.domain.transfers.batch import By, batch_key, move
 from services.scheduler.domain.transfers.records import ENDED, BatchState, TransferState, Wish
 from services.scheduler.domain.transfers.sentences import UNDECIDED_ACTION, no_account_left, unsettled
-from services.scheduler.domain.transfers.state import Desk, Shard, Transfer, take_up
+from services.scheduler.domain.transfers.state import Desk, Shard, Transfer
+from services.scheduler.domain.transfers.taking_up import take_up
 
 _CLOSE = 1.0
 """Seconds by which a shown time may be off."""

@@ -123,10 +123,18 @@ def upgrade() -> None:
         _text("state"),
         sa.PrimaryKeyConstraint("account_id", "method"),
     )
+    op.create_table(
+        "transfer_targets",
+        _big("target_key"),
+        _float("minute"),
+        _big("count"),
+        sa.PrimaryKeyConstraint("target_key", "minute"),
+    )
+    op.create_table("transfer_unlendable", _text("account_id"), sa.PrimaryKeyConstraint("account_id"))
 
 
 def downgrade() -> None:
-    for table in ("models", "usage", "waits", "refused", "batches", "shards"):
+    for table in ("unlendable", "targets", "models", "usage", "waits", "refused", "batches", "shards"):
         op.drop_table(f"transfer_{table}")
     op.drop_table("transfers")
     with op.batch_alter_table("leadership") as table:
