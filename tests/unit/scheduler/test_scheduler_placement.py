@@ -240,7 +240,7 @@ def test_many_accounts_go_out_in_few_commands() -> None:
     assert call.finished is None
     assert [len(s.sessions) for s in only(c.StartSessions, stage.commands)] == [128]
     stage.pass_time(0.03)
-    # A first slice for an early first result, with a moment to itself; then the rest in commands of up to 500.
+    # A first slice for an early first result, with a moment to itself; the rest in commands of up to 500.
     assert [len(s.sessions) for s in only(c.StartSessions, stage.commands)] == [128, 500, 500, 72]
 
 
