@@ -81,10 +81,12 @@ class _StubWorker:
             while len(some) < BATCH and not self._wanted.empty():
                 some.append(self._wanted.get_nowait())
             request = registry_pb2.AcquireSessionsRequest(
-                **self._owner(), request_id=str(uuid.uuid4()), leases=self._leases.values()
+                worker_id=self._worker_id,
+                incarnation=self._incarnation,
+                request_id=str(uuid.uuid4()),
+                items=[registry_pb2.AcquireItem(account_id=account_id) for account_id, _ in some],
+                leases=self._leases.values(),
             )
-            for account_id, _ in some:
-                request.items.add(account_id=account_id)
             answer = await self._registry.AcquireSessions(request)
             for lease in answer.leases:
                 self._leases[lease.lease_id] = registry_pb2.HeldLease(

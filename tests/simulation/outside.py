@@ -98,12 +98,14 @@ class Etcd:
 
 
 class Database:
-    """The service of the database process: the registry's and the scheduler's rows. Nothing is ever lost."""
+    """The service of the database process: the registry's and the scheduler's rows. The registry's may be set
+    back."""
 
     def __init__(self, judge: Judge, clock: Any, specs: list[AccountSpec]) -> None:
         self.judge = judge
         self.clock = clock
         self.row: Generation | None = None
+        self._rows: list[Generation] = []
         self.used = False
         self.term = 0
         self.workers: dict[str, KnownWorker] = {}
@@ -138,6 +140,17 @@ class Database:
             return False
         self.row = replace(self.row, high_water=max(self.row.high_water, revision))
         return True
+
+    def snapshot(self) -> None:
+        if self.row is not None:
+            self._rows.append(self.row)
+
+    def restore(self, index: int) -> None:
+        """Set back to an older generation, and marked as docs/operations-keys.md says."""
+        if self._rows:
+            old = self._rows[index % len(self._rows)]
+            number = max(old.number, int(1_000_000 + 1_000 * self.clock.monotonic()))
+            self.row = replace(old, number=number, cluster_id=0, mirrored=True, waits=True)
 
     # The scheduler's part.
 

@@ -11,9 +11,11 @@ from services.scheduler.domain.fleet import Fleet, SavingBatch
 from services.scheduler.domain.model import CallKind
 
 _MOMENT = 1e-6  # seconds: later than now, but before anything else
-_HEAD_START = 0.05
-"""Seconds that the first slice of a large call has the registry to itself, unless its wish is recorded before
-that."""
+_HEAD_START = 0.025
+"""Seconds that the first slice of a large call has the registry to itself once its wish is recorded: what its
+workers need to acquire the sessions."""
+_PATIENCE = 0.2
+"""Seconds after which the call goes on although that wish is not recorded yet."""
 
 # What each call wishes: (running, chatting).
 _WISHES: dict[CallKind, tuple[bool | None, bool | None]] = {
@@ -41,7 +43,7 @@ def call_started(fleet: Fleet, event: e.CallStarted) -> None:
         call.selected.extend(new)
         call.chosen.update(new)
         call.backlog.extend(new)
-        _decide_some(fleet, call, fleet.rules.first_slice, pause=_HEAD_START)
+        _decide_some(fleet, call, fleet.rules.first_slice, pause=_PATIENCE)
     _extend(fleet, call, event)
     results.finish_if_done(fleet, call)
 
@@ -59,7 +61,7 @@ def wanted_saved(fleet: Fleet, event: e.WantedSaved) -> None:
     if batch is None:
         return
     if batch.call.backlog:
-        fleet.timers.set(fleet.now + _MOMENT, "call_more", batch.call.key)
+        fleet.timers.set(fleet.now + _HEAD_START, "call_more", batch.call.key)
     for account_id in batch.account_ids:
         entry = fleet.accounts.get(account_id)
         if entry is None:

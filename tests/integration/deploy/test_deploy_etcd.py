@@ -64,8 +64,7 @@ async def test_etcd_starts_as_production_says(tmp_path: Path, ports: dict[tuple[
     authority = Authority(tmp_path / "ca")
     running: list[Process] = []
     try:
-        for name in MEMBERS:
-            running.append(start(name, tmp_path / name, authority, ports))
+        running.extend(start(name, tmp_path / name, authority, ports) for name in MEMBERS)
         await _serves_those_with_a_certificate_only(authority, ports)
     finally:
         for process in running:
