@@ -69,6 +69,7 @@ def _wished(fleet: Fleet, account_id: str, wishes: e.Wishes, revision: int) -> N
     spec, wanted_before = entry.spec, entry.spec.wanted_running
     if revision >= entry.wanted_revision:
         spec.wanted_running, spec.wanted_chatting = wishes.running, wishes.chatting
+    entry.touched.add(entry)
     if wanted_before and spec.enabled and not entry.wants_to_run():
         results.wish_ended(fleet, entry, _why_ended(entry))
     if spec.wanted_running and not wanted_before:

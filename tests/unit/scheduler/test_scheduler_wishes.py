@@ -45,8 +45,9 @@ def _staged(chance: random.Random) -> Stage:
 
 
 def _seen(entry: Entry) -> dict[str, Any]:
-    shown = {name: getattr(entry, name) for name in Entry.__slots__ if name != "calls"}
-    return shown | {"calls": [call.key for call in entry.calls]}
+    shown = {name: getattr(entry, name) for name in Entry.__slots__ if name not in ("calls", "touched")}
+    touched = entry in entry.touched  # so that transfers are told
+    return shown | {"calls": [call.key for call in entry.calls], "touched": touched}
 
 
 @pytest.mark.parametrize("seed", range(400))
