@@ -2,7 +2,7 @@
 
 Each attaches to the scheduler as a worker does, acquires what it is told to start from the registry and
 reports it as running at once, so that what is measured is ours alone. The same process serves the bare
-baseline: one unary call that takes account ids and answers a report for each. Addresses come in
+baseline: one unary call that takes grants and answers a report for each. Addresses come in
 TGFLEET_*_ENDPOINTS.
 """
 
@@ -26,8 +26,8 @@ from tgfleet.worker.v1 import worker_pb2
 
 BATCH = 1_000
 """Sessions in one acquisition, the most that the registry allows."""
-FIRST = 20
-"""Sessions in the first acquisition of a command: what a worker connects at once."""
+GATHER = 0.005
+"""Seconds to let sessions gather into one call, as a worker does (services/worker/acquirer.py)."""
 BARE_METHOD = "/bench.Bare/Start"
 _BEAT_SECONDS, _BEATS_TO_RENEWAL = 0.5, 10
 
@@ -40,6 +40,7 @@ class _StubWorker:
         self._dispatcher = scheduler_pb2_grpc.DispatcherServiceStub(scheduler)
         self._leases: dict[int, registry_pb2.HeldLease] = {}
         self._running: dict[str, registry_pb2.Release] = {}
+        self._wanted: asyncio.Queue[tuple[str, str]] = asyncio.Queue()
         self._call: Any = None
         self._writing = asyncio.Lock()
 
@@ -51,9 +52,11 @@ class _StubWorker:
         await self._call.write(scheduler_pb2.AttachWorkerRequest(hello=hello))
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._stay())
+            tasks.create_task(self._acquire())
             while (message := await self._call.read()) is not grpc.aio.EOF:
                 if message.HasField("start"):
-                    tasks.create_task(self._start(message.start))
+                    for session in message.start.sessions:
+                        self._wanted.put_nowait((session.account_id, message.start.command_id))
                 if message.HasField("stop"):
                     tasks.create_task(self._stop(message.stop))
 
@@ -70,20 +73,27 @@ class _StubWorker:
     def _owner(self) -> dict[str, str]:
         return {"worker_id": self._worker_id, "incarnation": self._incarnation}
 
-    async def _start(self, command: worker_pb2.StartSessions) -> None:
-        ids = [session.account_id for session in command.sessions]
-        for some in _in_parts(ids):
-            items = [registry_pb2.AcquireItem(account_id=i) for i in some]
-            answer = await self._registry.AcquireSessions(
-                registry_pb2.AcquireSessionsRequest(
-                    **self._owner(), request_id=str(uuid.uuid4()), items=items, leases=self._leases.values()
-                )
+    async def _acquire(self) -> None:
+        """One call at a time, with everything that is wanted by then."""
+        while True:
+            some = [await self._wanted.get()]
+            await asyncio.sleep(GATHER)
+            while len(some) < BATCH and not self._wanted.empty():
+                some.append(self._wanted.get_nowait())
+            request = registry_pb2.AcquireSessionsRequest(
+                worker_id=self._worker_id,
+                incarnation=self._incarnation,
+                request_id=str(uuid.uuid4()),
+                items=[registry_pb2.AcquireItem(account_id=account_id) for account_id, _ in some],
+                leases=self._leases.values(),
             )
+            answer = await self._registry.AcquireSessions(request)
             for lease in answer.leases:
                 self._leases[lease.lease_id] = registry_pb2.HeldLease(
                     lease_id=lease.lease_id, settle=lease.settle
                 )
-            await self._report([self._granted(result, command.command_id) for result in answer.results])
+            results = zip(answer.results, some, strict=True)
+            await self._report([self._granted(result, command_id) for result, (_, command_id) in results])
 
     def _granted(self, result: registry_pb2.AcquireResult, command_id: str) -> worker_pb2.SessionReport:
         assert result.HasField("grant"), result.refusal.detail
@@ -121,12 +131,6 @@ class _StubWorker:
             await self._call.write(message)
 
 
-def _in_parts(ids: list[str]) -> list[list[str]]:
-    """As a worker does that connects 20 at a time: the first few are asked for at once, the rest together."""
-    starts = [0, *range(FIRST, len(ids), BATCH)]
-    return [ids[start:end] for start, end in zip(starts, [*starts[1:], len(ids)], strict=True)]
-
-
 def _report(
     account_id: str, command_id: str, state: fleet_pb2.SessionState.ValueType
 ) -> worker_pb2.SessionReport:
@@ -135,10 +139,12 @@ def _report(
     return report
 
 
-async def _bare_start(request: worker_pb2.StartSessions, _context: Any) -> worker_pb2.SessionReports:
+async def _bare_start(
+    request: registry_pb2.AcquireSessionsResponse, _context: Any
+) -> worker_pb2.SessionReports:
     running = fleet_pb2.SESSION_STATE_RUNNING
     return worker_pb2.SessionReports(
-        reports=[_report(session.account_id, request.command_id, running) for session in request.sessions]
+        reports=[_report(result.account_id, "bare", running) for result in request.results]
     )
 
 
@@ -146,7 +152,7 @@ async def _serve_bare() -> tuple[grpc.aio.Server, int]:
     service, method = BARE_METHOD.strip("/").split("/")
     handler = grpc.unary_unary_rpc_method_handler(
         _bare_start,
-        request_deserializer=worker_pb2.StartSessions.FromString,
+        request_deserializer=registry_pb2.AcquireSessionsResponse.FromString,
         response_serializer=worker_pb2.SessionReports.SerializeToString,
     )
     server = grpc.aio.server()

@@ -18,7 +18,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from services.runtime.errors import SettingsError
 from services.runtime.tls import SPIFFE_PREFIX, server_name
 
-SERVICES = ("registry", "scheduler", "worker", "gateway")
+SERVICES = ("registry", "scheduler", "worker", "gateway", "etcd")
 CA_CERTIFICATE, CA_KEY = "ca.crt", "ca.key"
 _CLOCK_SLACK = timedelta(minutes=5)
 _NAME = re.compile(r"[a-z0-9.-]{1,63}")

@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 import grpc
 
 from services.gateway.domain.roles import is_open
-from services.gateway.handlers.authentication import Authenticator
+from services.gateway.handlers.authentication import Authenticator, authorization_of
 
 Handler = Any  # grpc.RpcMethodHandler, whose stubs know only synchronous handlers
 
@@ -29,10 +29,10 @@ class AuthenticationInterceptor(grpc.aio.ServerInterceptor):
         method: str = handler_call_details.method
         if handler is None or is_open(method):
             return handler
-        metadata = handler_call_details.invocation_metadata or ()
-        values = [str(value) for key, value in metadata if key == "authorization"]
+        values = authorization_of(handler_call_details.invocation_metadata)
         try:
-            await self._authenticator.admit(method, values)
+            if len(values) != 1 or not self._authenticator.recall(method, values[0]):
+                await self._authenticator.admit(method, values)
         except Exception as error:  # noqa: BLE001 - raised again where the runtime translates it
             return _refusal(error)
         return handler

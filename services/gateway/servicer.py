@@ -11,7 +11,7 @@ import grpc
 
 from services.gateway.checks import check
 from services.gateway.domain.fleet_call import seconds_for_call
-from services.gateway.handlers.authentication import Authenticator, current_session
+from services.gateway.handlers.authentication import Authenticator, authorization_of, current_session
 from services.gateway.handlers.events import guarded, watch_events, without_texts
 from services.gateway.handlers.fleet_calls import FleetCallRun
 from services.gateway.ports import (
@@ -137,9 +137,10 @@ class FleetServicer(fleet_pb2_grpc.FleetServiceServicer):
     ) -> AsyncGenerator[fleet_pb2.WatchEventsResponse, None]:
         check(request)
         session = current_session.get()
+        authorization = authorization_of(context.invocation_metadata())
 
         async def recheck() -> None:
-            await self._authenticator.recheck(session)
+            await self._authenticator.recheck(authorization)
 
         events = watch_events(request, context.time_remaining(), self._scheduler)
         async with aclosing(guarded(events, recheck, self._stopping)) as batches:

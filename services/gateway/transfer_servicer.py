@@ -9,7 +9,7 @@ import grpc
 
 from services.gateway.checks import check
 from services.gateway.domain.fleet_call import seconds_for_call
-from services.gateway.handlers.authentication import Authenticator, current_session
+from services.gateway.handlers.authentication import Authenticator, authorization_of
 from services.gateway.handlers.events import guarded
 from services.gateway.handlers.transfers import asked, watch_transfer
 from services.gateway.ports import TransferScheduler
@@ -62,10 +62,10 @@ class TransferServicer(transfer_pb2_grpc.TransferServiceServicer):
         self, request: transfer_pb2.WatchTransferRequest, context: Context
     ) -> AsyncGenerator[transfer_pb2.WatchTransferResponse, None]:
         check(request)
-        session = current_session.get()
+        authorization = authorization_of(context.invocation_metadata())
 
         async def recheck() -> None:
-            await self._authenticator.recheck(session)
+            await self._authenticator.recheck(authorization)
 
         states = watch_transfer(request, context.time_remaining(), self._scheduler)
         async with aclosing(guarded(states, recheck, self._stopping)) as transfers:

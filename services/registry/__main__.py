@@ -32,6 +32,7 @@ from services.runtime.errors import Unavailable
 from services.runtime.logs import get_logger
 from services.runtime.process import Lifecycle, run
 from services.runtime.server import ServiceServer
+from services.runtime.tls import Certificates, client_certificates
 from tgfleet.registry.v1.registry_pb2_grpc import add_RegistryServiceServicer_to_server
 
 _log = get_logger("registry")
@@ -59,13 +60,19 @@ def build_handlers(
     )
 
 
+def etcd_certificates(settings: Settings) -> Certificates | None:
+    """What etcd is shown; None where it is spoken to in clear. Raises SettingsError."""
+    files = (settings.etcd_tls_cert_file, settings.etcd_tls_key_file, settings.etcd_tls_ca_file)
+    return client_certificates("TGFLEET_ETCD_TLS", *files)
+
+
 async def main(settings: Settings, life: Lifecycle) -> None:
     """Serves until the process is told to stop. Raises SettingsError before it serves."""
     vault = AesGcmVault(load_master_keys(settings.master_key_file))
     bootstrap = read_bootstrap_secret(settings.bootstrap_token_file) if settings.bootstrap_token_file else ""
     database = open_database(settings.database_url)
     patience = min(_MAX_ETCD_TIMEOUT, max(_MIN_ETCD_TIMEOUT, settings.lease_ttl / 3))
-    etcd = EtcdClient(settings.etcd, patience)
+    etcd = EtcdClient(settings.etcd, patience, etcd_certificates(settings))
     life.on_stop(life.tasks.close, name="background tasks")
     leases = EtcdLeaseStore(etcd, settings.lease_ttl)
     life.on_stop(leases.close, name="acquisitions")

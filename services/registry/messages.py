@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -207,6 +208,10 @@ def watch_update(update: Update, terms: leasing.LeaseTerms) -> registry_pb2.Watc
         starts_stopped=update.starts_stopped or "",
         starts_stopped_changed=update.starts_stopped is not None,
         revision=update.revision,
+        wishes=[
+            registry_pb2.WishChange(running=w.running, chatting=w.chatting, account_ids=w.account_ids)
+            for w in update.wishes
+        ],
     )
     if update.snapshot_complete:
         message.lease_ttl.FromTimedelta(terms.ttl)
@@ -233,11 +238,15 @@ def session_lease(terms: leasing.LeaseTerms) -> registry_pb2.SessionLease:
     return message
 
 
-def acquire_result(account_id: str, result: Grant | Refusal) -> registry_pb2.AcquireResult:
-    """What became of one item."""
+def add_acquire_result(
+    response: registry_pb2.AcquireSessionsResponse, account_id: str, result: Grant | Refusal
+) -> None:
+    """What became of one item. Written where it stands: protobuf copies what is put together from parts."""
+    message = response.results.add(account_id=account_id)
     if isinstance(result, Refusal):
-        return registry_pb2.AcquireResult(account_id=account_id, refusal=_refusal(result))
-    return registry_pb2.AcquireResult(account_id=account_id, grant=_grant(result))
+        message.refusal.CopyFrom(_refusal(result))
+    else:
+        _write_grant(message.grant, result)
 
 
 def _refusal(refusal: Refusal) -> registry_pb2.SessionRefusal:
@@ -250,31 +259,33 @@ def _refusal(refusal: Refusal) -> registry_pb2.SessionRefusal:
     )
 
 
-def _grant(grant: Grant) -> registry_pb2.SessionGrant:
-    found = grant.candidate
-    session = found.session
-    material = None
-    if session is not None:
-        material = registry_pb2.SessionMaterial(
-            dc_id=session.dc_id,
-            auth_key=session.auth_key,
-            test_mode=session.test_mode,
-            user_id=session.user_id,
-        )
-    return registry_pb2.SessionGrant(
-        token=worker_pb2.Token(generation=grant.token.generation, revision=grant.token.revision),
-        lease_id=grant.lease_id,
-        auth_key_id=found.auth_key_id,
-        session=material,
-        flood_waits=[flood_wait(wait) for wait in found.flood_waits],
-        proxy=found.proxy,
-        chat_policy=chat_policy(found.account.chat_policy),
-        user_id=found.account.user_id,
-        api_id=found.account.api_id,
-        device_model=found.account.device_model,
-        name=found.account.name,
-        time_zone=found.account.time_zone,
-    )
+def _write_grant(message: registry_pb2.SessionGrant, grant: Grant) -> None:
+    found, account = grant.candidate, grant.candidate.account
+    message.token.generation = grant.token.generation
+    message.token.revision = grant.token.revision
+    message.lease_id = grant.lease_id
+    message.auth_key_id = found.auth_key_id
+    if found.session is not None:
+        material, session = message.session, found.session
+        material.dc_id = session.dc_id
+        material.auth_key = session.auth_key
+        material.test_mode = session.test_mode
+        material.user_id = session.user_id
+    if found.flood_waits:
+        message.flood_waits.extend(flood_wait(wait) for wait in found.flood_waits)
+    message.proxy = found.proxy
+    message.chat_policy.CopyFrom(_policy_message(account.chat_policy))
+    message.user_id = account.user_id
+    message.api_id = account.api_id
+    message.device_model = account.device_model
+    message.name = account.name
+    message.time_zone = account.time_zone
+
+
+@lru_cache(maxsize=256)
+def _policy_message(policy: ChatPolicy) -> account_pb2.ChatPolicy:
+    """Not to be changed: most accounts have the same few policies."""
+    return chat_policy(policy)
 
 
 def fact_from(message: registry_pb2.Fact, field: str) -> Fact:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Protocol
 
-from services.registry.domain.account import Account, AccountView, FloodWait
+from services.registry.domain.account import Account, AccountView, FloodWait, Startable
 from services.registry.domain.audit import Entry, Place
 from services.registry.domain.facts import ChatCounts, Death, Fact, LinkLost
 from services.registry.domain.leasing import (
@@ -22,6 +22,7 @@ from services.registry.domain.leasing import (
     Holder,
     Owner,
     Release,
+    ReleaseAnswer,
     RenewAnswer,
     StoreView,
     Want,
@@ -74,12 +75,22 @@ class FleetFlags:
 
 
 @dataclass(frozen=True, slots=True)
+class Wishes:
+    """What is wanted now of accounts of which nothing else changed."""
+
+    running: bool
+    chatting: bool
+    account_ids: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Changes:
     """What changed after some revision up to `flags.revision`."""
 
     accounts: tuple[AccountView, ...]
     deleted: tuple[str, ...]
     flags: FleetFlags
+    wishes: tuple[Wishes, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +106,10 @@ class Read(Protocol):
 
     async def accounts(self, refs: Collection[str]) -> dict[str, Account]:
         """Accounts by id or name, keyed by what they were asked with; missing ones are left out."""
+        ...
+
+    async def startables(self, account_ids: Collection[str]) -> dict[str, tuple[Startable, Sealed | None]]:
+        """What acquiring needs of accounts, by id, each with its sealed session if there is one."""
         ...
 
     async def views(self, account_ids: Sequence[str], now: datetime) -> dict[str, AccountView]:
@@ -270,9 +285,10 @@ class Write(Read, Protocol):
         faster."""
         ...
 
-    async def confirm_mirror(self, number: int, view: StoreView) -> bool:
-        """Marks a generation as mirrored in the store that gave this view, whose mark becomes the high water;
-        False when it is not the current one."""
+    async def confirm_mirror(self, number: int, view: StoreView, now: datetime) -> bool:
+        """Marks a generation as mirrored in the store that gave this view, whose mark becomes the high water.
+        It counts as opened `now`: until then others may have renewed in the former one. False when it is not
+        the current one, or was marked before."""
         ...
 
     async def raise_high_water(self, number: int, revision: int) -> bool:
@@ -380,9 +396,9 @@ class LeaseStore(Protocol):
         """Extends the leases that exist, are this owner's and of this generation."""
         ...
 
-    async def release(self, owner: Owner, releases: Sequence[Release]) -> list[bool]:
-        """Frees (clean) or lets settle each session that this owner holds by this token; whether it was so,
-        in order."""
+    async def release(self, owner: Owner, epoch: Epoch, releases: Sequence[Release]) -> ReleaseAnswer:
+        """Frees (clean) or lets settle each session that this owner holds by this token. A store of another
+        epoch does so too, but its mark stays behind, so that it is found out."""
         ...
 
     async def holders(self, auth_key_ids: Sequence[str]) -> dict[str, Holder]:

@@ -111,6 +111,8 @@ class RegistryServicer(registry_pb2_grpc.RegistryServiceServicer):
     async def ResolveAccounts(
         self, request: pb.ResolveAccountsRequest, context: Any
     ) -> pb.ResolveAccountsResponse:
+        if request.revision_only:
+            return pb.ResolveAccountsResponse(revision=await self._do.accounts.revision())
         selection = messages.selection(request.account_ids, request.match_labels)
         ids, revision = await self._do.accounts.resolve(selection)
         return pb.ResolveAccountsResponse(account_ids=ids, revision=revision)
@@ -139,13 +141,10 @@ class RegistryServicer(registry_pb2_grpc.RegistryServiceServicer):
             [messages.held_lease(lease, f"leases[{index}]") for index, lease in enumerate(request.leases)],
             self._assignments.assigned(request.worker_id, request.assignments) if self._assignments else None,
         )
-        return pb.AcquireSessionsResponse(
-            results=[
-                messages.acquire_result(item.account_id, result)
-                for item, result in zip(request.items, results, strict=True)
-            ],
-            leases=[messages.session_lease(terms) for terms in leases],
-        )
+        response = pb.AcquireSessionsResponse(leases=[messages.session_lease(terms) for terms in leases])
+        for item, result in zip(request.items, results, strict=True):
+            messages.add_acquire_result(response, item.account_id, result)
+        return response
 
     async def RenewLeases(self, request: pb.RenewLeasesRequest, context: Any) -> pb.RenewLeasesResponse:
         owner = Owner(request.worker_id, request.incarnation)

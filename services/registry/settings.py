@@ -18,6 +18,12 @@ class Settings:
     """The registry's own database: sqlite:///data/registry.db or postgresql://user:password@host/database."""
     etcd: Endpoints = setting("127.0.0.1:2379", env="TGFLEET_ETCD_ENDPOINTS")
     """Where etcd is (host:port, several separated by commas)."""
+    etcd_tls_cert_file: Path | None = setting(None)
+    """PEM file with the certificate that etcd is shown, which turns TLS on; read again when it changes."""
+    etcd_tls_key_file: Path | None = setting(None)
+    """PEM file with that certificate's private key."""
+    etcd_tls_ca_file: Path | None = setting(None)
+    """PEM file with the CA of etcd's certificates and of ours: one that signs for etcd alone."""
     master_key_file: Path = setting()
     """The keys that encrypt sessions: lines of key_id:base64 of 32 bytes, the first one encrypts."""
     bootstrap_token_file: Path | None = setting(None)

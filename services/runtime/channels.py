@@ -11,8 +11,9 @@
 * `retries=True`: a unary call answered UNAVAILABLE is repeated up to 3 times. Only for methods that are
   idempotent, as all of ours are (request ids, tokens); a stream is repeated only while nothing of it has been
   answered.
-* `tls` and `server` together make it mTLS: our certificate is shown, and the other side must have one for
-  `<server>.tgfleet`, wherever it listens. New certificate files are taken up while calls go on.
+* `tls` makes it mTLS: our certificate is shown. With `server` the other side must have one for
+  `<server>.tgfleet`, wherever it listens; without, one for the address that is dialled, as for etcd. New
+  certificate files are taken up while calls go on.
 """
 
 import json
@@ -69,15 +70,15 @@ def open_channel(
     options: Sequence[tuple[str, Any]] = (),
 ) -> grpc.aio.Channel:
     """A channel to a service; `options` come last and win. With `wait_for_ready` calls wait for a connection
-    until their deadline instead of failing at once. `server` is the service at the other end, needed with
-    `tls`; without `tls` it means nothing. Raises ValueError for a target that cannot be read."""
+    until their deadline instead of failing at once. `server` is the service of the fleet at the other
+    end; without `tls` it means nothing. Raises ValueError for a target that cannot be read."""
     endpoints = target if isinstance(target, Endpoints) else Endpoints.parse(_as_text(target))
     config = service_config(health_checked=health_checked, retries=retries, wait_for_ready=wait_for_ready)
     # One value for each name: of two, grpc takes the first.
     merged = list(dict([*_OPTIONS, ("grpc.service_config", config), *options]).items())
     address = grpc_target(endpoints)
     if tls is not None:
-        named = [*merged, ("grpc.ssl_target_name_override", server_name(server))]
+        named = [*merged, ("grpc.ssl_target_name_override", server_name(server))] if server else merged
         return RotatingChannel(
             lambda material: grpc.aio.secure_channel(address, channel_credentials(material), options=named),
             tls,

@@ -23,12 +23,11 @@ from inspect import isasyncgenfunction
 from typing import Any, NoReturn, TypeAlias
 
 import grpc
-from prometheus_client import Counter
 
-from services.runtime import metrics
 from services.runtime.errors import TgfleetError, Unimplemented
-from services.runtime.logs import get_logger
+from services.runtime.logs import get_logger, shows_debug
 from services.runtime.malformed import Malformed, lenient, strict
+from services.runtime.metrics import CALLS
 from services.runtime.request_id import HEADER, current_request_id, enter_call, given_request_id
 from services.runtime.status import DETAILS_KEY, as_tgfleet_error, leaf_errors, to_status
 
@@ -129,8 +128,7 @@ class _Guard:
         self._serialize = serialize
         self._quiet = method.startswith(_QUIET_PREFIXES)
         self._slow = _SLOW if is_unary else 0.0
-        self._observe = metrics.RPC_DURATION.labels(method).observe
-        self._counters: dict[str, Counter] = {}
+        self._figures = CALLS.of(method)
 
     async def run(self, request: Any, context: Context) -> Any:
         started = time.perf_counter()
@@ -163,14 +161,12 @@ class _Guard:
             self._finish(code, time.perf_counter() - started)
 
     def _finish(self, code: str, seconds: float) -> None:
-        counter = self._counters.get(code)
-        if counter is None:
-            counter = self._counters[code] = metrics.RPC_REQUESTS.labels(self._method, code)
-        counter.inc()
-        self._observe(seconds)
+        self._figures.count(code, seconds)
         dull = self._quiet or (code == "OK" and seconds < self._slow)
-        write = _log.debug if dull else _log.info
-        write("call", method=self._method, code=code, ms=round(seconds * 1000, 2))
+        if not dull:
+            _log.info("call", method=self._method, code=code, ms=round(seconds * 1000, 2))
+        elif shows_debug():
+            _log.debug("call", method=self._method, code=code, ms=round(seconds * 1000, 2))
 
 
 def _already_over(error: Exception, context: Context) -> BaseException | None:

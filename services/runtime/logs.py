@@ -44,18 +44,33 @@ def set_up_logs(
     service: str, *, log_format: LogFormat = "text", level: LogLevel = "info", stream: TextIO | None = None
 ) -> None:
     """Routes all logging of this process to `stream` (stderr), rendered as JSON or readable text."""
+    _shown.level = logging.getLevelNamesMapping()[level.upper()]
     os.environ.setdefault("GRPC_VERBOSITY", "ERROR")  # gRPC's C core writes to stderr by itself
     out = stream or sys.stderr
     renderer: Processor = _render_json if log_format == "json" else _text_renderer(out)
     chain = _chain(service)
     structlog.configure(
         processors=[*chain, redact_event, renderer],
-        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
+        wrapper_class=structlog.make_filtering_bound_logger(_shown.level),
         logger_factory=lambda *names: _NamedLogger(out, *names),
         cache_logger_on_first_use=True,
     )
     _route_stdlib(chain, renderer, level, out)
     _route_uncaught()
+
+
+def shows_debug() -> bool:
+    """Whether lines of level debug are written: for callers to whom even making one up is too dear."""
+    return _shown.level <= logging.DEBUG
+
+
+class _Shown:
+    """What this process shows."""
+
+    level = logging.DEBUG
+
+
+_shown = _Shown()
 
 
 class _NamedLogger(structlog.WriteLogger):

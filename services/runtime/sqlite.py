@@ -17,6 +17,7 @@ from sqlalchemy.engine.url import URL
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from services.runtime.errors import SettingsError
+from services.runtime.sqlite_driver import DRIVER, READ, WRITE
 
 WRITES = "tgfleet_write"
 """The execution option that says whether a transaction writes."""
@@ -29,6 +30,7 @@ def open_engine(url: URL) -> AsyncEngine:
     """An engine for the file; connects when it is first used."""
     engine = create_async_engine(
         url.set(drivername="sqlite+aiosqlite"),
+        module=DRIVER,
         pool_size=_POOL,
         max_overflow=0,
         pool_timeout=_BUSY_MS / 1000,
@@ -89,4 +91,4 @@ def _on_connect(connection: Any, _record: object) -> None:
 
 def _on_begin(connection: Connection) -> None:
     writes = connection.get_execution_options().get(WRITES, True)
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN DEFERRED")
+    connection.exec_driver_sql(WRITE if writes else READ)

@@ -176,9 +176,19 @@ class Certificates:
         _EXPIRY.labels(str(self._files.certificate.name)).set(self._material.expires.timestamp())
         _log.info(
             "certificate in use",
+            setting=self._files.setting,
             identity=str(self._material.identity or "-"),
             expires=self._material.expires.isoformat(),
         )
+
+
+def client_certificates(
+    setting: str, certificate: Path | None, key: Path | None, ca: Path | None
+) -> Certificates | None:
+    """What this process shows to something outside of the fleet, and whom it trusts there; None when no file
+    is given. Raises SettingsError when only some are, or they cannot be used."""
+    files = CertificateFiles.of(setting, certificate, key, ca, mutual=True)
+    return None if files is None else Certificates(files)
 
 
 def server_credentials(certificates: Certificates) -> grpc.ServerCredentials:

@@ -13,6 +13,7 @@ from services.runtime.logs import get_logger
 from services.runtime.process import run
 from services.runtime.server import ServiceServer
 from services.runtime.tasks import cancel_and_wait
+from services.runtime.tls import client_certificates
 from services.scheduler.adapters.assigning import Assigner
 from services.scheduler.adapters.database import StillInUseError, check_url, open_database
 from services.scheduler.adapters.election import EtcdElection
@@ -65,7 +66,9 @@ async def main(settings: Settings, life: Lifecycle) -> None:
     channel = open_channel(settings.registry_endpoints, tls=life.tls, server="registry")
     holder = f"{os.uname().nodename}/{os.getpid()}/{uuid.uuid4().hex[:8]}"
     ttl = settings.leader_ttl.total_seconds()
-    etcd = EtcdClient(settings.etcd_endpoints, ttl * _ETCD_TIMEOUT_SHARE)
+    files = (settings.etcd_tls_cert_file, settings.etcd_tls_key_file, settings.etcd_tls_ca_file)
+    shown = client_certificates("TGFLEET_ETCD_TLS", *files)
+    etcd = EtcdClient(settings.etcd_endpoints, ttl * _ETCD_TIMEOUT_SHARE, shown)
     election = EtcdElection(etcd, holder, int(ttl), clock)
 
     reign = Reign(

@@ -125,6 +125,7 @@ class Driver:
         if not self._leadership.valid():
             raise LeadershipLostError
         now, wall = self._clock.monotonic(), self._clock.wall().timestamp()
+        self.core.fleet.watched = self._bus.watched
         slice_size = min(len(self._events), _SLICE)
         for index in range(slice_size):
             event = self._events[index][0]

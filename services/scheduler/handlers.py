@@ -45,15 +45,14 @@ async def run_fleet_call(
     Unavailable."""
     loop = asyncio.get_running_loop()
     ends = loop.time() + _useful(request.remaining)
-    resolved = await leader.registry.resolve(request.selection, request.remaining)
-    await leader.accounts_at(resolved.revision, ends - loop.time())
+    selected = await _resolve(leader, request, ends)
     explicit = bool(request.selection.account_ids)
     deadline = leader.driver.now() + max(0.0, ends - loop.time())
     await leader.driver.ask(
         e.CallStarted(
             request.request_id,
             request.kind,
-            resolved.account_ids,
+            selected,
             deadline,
             request.wait_for,
             explicit,
@@ -63,10 +62,25 @@ async def run_fleet_call(
     call = leader.core.call(request.kind, request.request_id)
     if call is None:
         raise not_leader()
-    watched = list(resolved.account_ids) if explicit else list(call.selected)
+    watched = selected if explicit else list(call.selected)
     yield watched
     async for batch in _results(leader, call, set(watched), ends):
         yield batch
+
+
+async def _resolve(leader: Leader, request: FleetCallRequest, ends: float) -> list[str]:
+    """The ids of the selected accounts, all of them known here. Who selects all gets them from this leader's
+    own table, once that has come as far as the registry."""
+    loop = asyncio.get_running_loop()
+    if request.selection.account_ids or request.selection.match_labels:
+        resolved = await leader.registry.resolve(request.selection, request.remaining)
+        await leader.accounts_at(resolved.revision, ends - loop.time())
+        return list(resolved.account_ids)
+    await leader.accounts_at(await leader.registry.revision(request.remaining), ends - loop.time())
+    everybody = leader.core.fleet.accounts.ids_by_priority()
+    if not everybody:
+        raise NotFound("There are no accounts yet.", reason="NO_ACCOUNT_SELECTED")
+    return everybody
 
 
 async def _results(

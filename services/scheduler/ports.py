@@ -60,6 +60,10 @@ class Registry(Protocol):
         InvalidArgument."""
         ...
 
+    async def revision(self, time_left: float) -> int:
+        """The accounts' revision now; what was true until now is known to a watch that has come so far."""
+        ...
+
     async def set_wanted(self, command: SetWanted) -> Saved:
         """Records a wish."""
         ...

@@ -45,9 +45,11 @@ class SchedulerServicer(scheduler_pb2_grpc.SchedulerServiceServicer):
                 yield scheduler_pb2.RunFleetCallResponse(selected_account_ids=batch)  # type: ignore[arg-type]
                 first = False
             else:
-                results = [wire.account_result(result) for result in batch]  # type: ignore[arg-type]
+                response = scheduler_pb2.RunFleetCallResponse()
+                for result in batch:
+                    wire.write_result(response.results.add(), result)  # type: ignore[arg-type]
                 _count(parsed.kind, batch)  # type: ignore[arg-type]
-                yield scheduler_pb2.RunFleetCallResponse(results=results)
+                yield response
 
     async def GetFleetStatus(
         self, request: scheduler_pb2.GetFleetStatusRequest, context: Context

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import timedelta
+from pathlib import Path
 
 from services.runtime.addresses import Endpoints, HostPort
 from services.runtime.settings import setting
@@ -17,6 +18,12 @@ class Settings:
     """Where the registry is reached: comma separated host:port, or one dns:///name:port."""
     etcd_endpoints: Endpoints = setting("127.0.0.1:2379")
     """Where etcd is reached: comma separated host:port."""
+    etcd_tls_cert_file: Path | None = setting(None)
+    """PEM file with the certificate that etcd is shown, which turns TLS on; read again when it changes."""
+    etcd_tls_key_file: Path | None = setting(None)
+    """PEM file with that certificate's private key."""
+    etcd_tls_ca_file: Path | None = setting(None)
+    """PEM file with the CA of etcd's certificates and of ours: one that signs for etcd alone."""
     scheduler_database_url: str = setting("sqlite:///scheduler.db")
     """The scheduler's own database: sqlite:///scheduler.db or postgresql://user:password@host/database."""
     leader_ttl: timedelta = setting(

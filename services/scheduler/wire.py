@@ -48,7 +48,7 @@ def timestamp(when: float) -> Timestamp | None:
 
 def wall_time(value: Timestamp) -> float:
     """Seconds since 1970; 0 when it is not set."""
-    return float(value.seconds + value.nanos / 1e9)
+    return value.seconds + value.nanos / 1e9
 
 
 def duration(seconds: float) -> Duration:
@@ -86,7 +86,7 @@ def account_spec(record: registry_pb2.AccountRecord) -> AccountSpec:
         wanted_chatting=account.wanted_chatting,
         block_reason=_REASONS.get(account.block_reason, Reason.INTERNAL),
         block_detail=account.block_detail,
-        block_retry=_wall(account, "block_retry_time"),
+        block_retry=wall_time(account.block_retry_time),
         floods=tuple(flood(wait) for wait in account.flood_waits),
         config=Config(
             account.name,
@@ -113,7 +113,8 @@ def flood_wait(wait: Flood) -> result_pb2.FloodWait:
 
 
 def report(message: worker_pb2.SessionReport) -> Report:
-    token = Token(message.token.generation, message.token.revision) if message.HasField("token") else None
+    has = message.HasField
+    token = Token(message.token.generation, message.token.revision) if has("token") else None
     return Report(
         account_id=message.account_id,
         state=_STATES.get(message.state, SessionState.UNSPECIFIED),
@@ -122,9 +123,9 @@ def report(message: worker_pb2.SessionReport) -> Report:
         outcome=_OUTCOMES.get(message.outcome),
         reason=_REASONS.get(message.reason, Reason.INTERNAL),
         detail=message.detail,
-        retry=_wall(message, "retry_time"),
+        retry=wall_time(message.retry_time) if has("retry_time") else 0.0,
         chatting=message.chatting,
-        state_time=_wall(message, "state_time"),
+        state_time=wall_time(message.state_time) if has("state_time") else 0.0,
         user_id=message.user_id,
         released=message.released,
     )
@@ -132,10 +133,6 @@ def report(message: worker_pb2.SessionReport) -> Report:
 
 def announced_files(messages: Iterable[fleet_pb2.AnnouncedFile]) -> list[AnnouncedFile]:
     return [AnnouncedFile(m.file_name, m.auth_key_id, m.user_id, m.problem) for m in messages]
-
-
-def _outcome(outcome: Outcome) -> result_pb2.Outcome.ValueType:
-    return result_pb2.Outcome.ValueType(outcome.value)
 
 
 def reason_value(reason: Reason) -> result_pb2.Reason.ValueType:
@@ -147,18 +144,29 @@ def state_value(state: SessionState) -> fleet_pb2.SessionState.ValueType:
 
 
 def account_result(result: CallResult) -> result_pb2.AccountResult:
+    made = result_pb2.AccountResult()
+    write_result(made, result)
+    return made
+
+
+def write_result(made: result_pb2.AccountResult, result: CallResult) -> None:
+    """Into an empty message where it stands. A call has thousands; most have neither reason nor detail."""
     verdict = result.verdict
-    return result_pb2.AccountResult(
-        account_id=result.account_id,
-        name=result.name,
-        outcome=_outcome(verdict.outcome),
-        reason=reason_value(verdict.reason),
-        detail=verdict.detail,
-        action=verdict.action,
-        retry_time=timestamp(verdict.retry),
-        worker_id=verdict.worker_id,
-        elapsed=duration(result.elapsed),
-    )
+    made.account_id = result.account_id
+    made.name = result.name
+    made.outcome = verdict.outcome.value  # type: ignore[assignment]  # the same numbers
+    made.worker_id = verdict.worker_id
+    if verdict.reason is not Reason.UNSPECIFIED:
+        made.reason = reason_value(verdict.reason)
+    if verdict.detail:
+        made.detail = verdict.detail
+    if verdict.action:
+        made.action = verdict.action
+    if verdict.retry:
+        made.retry_time.CopyFrom(timestamp(verdict.retry))  # type: ignore[arg-type]  # a time it is
+    elapsed = made.elapsed
+    elapsed.seconds, elapsed.nanos = divmod(round(max(0.0, result.elapsed) * 1e9), 1_000_000_000)
+    elapsed.SetInParent()
 
 
 def unelapsed(account_id: str, name: str, verdict: Verdict) -> result_pb2.AccountResult:
@@ -243,7 +251,3 @@ def _config(account_id: str, config: Config) -> worker_pb2.SessionConfig:
     return worker_pb2.SessionConfig(
         account_id=account_id, name=config.name, chat_policy=policy, time_zone=config.time_zone
     )
-
-
-def _wall(message: account_pb2.Account | worker_pb2.SessionReport, field: str) -> float:
-    return wall_time(getattr(message, field))

@@ -94,6 +94,7 @@ class LeaseKeeper:
 
     async def _renew_forever(self) -> None:
         while True:
+            self._lose_overdue()  # before asking: what is over shall not be extended in etcd
             due = [one for one in self._kept() if self._renew_in(one) <= 0]
             if not due:
                 seconds = min(map(self._renew_in, self._kept()), default=_LONGEST_NAP)
@@ -115,20 +116,26 @@ class LeaseKeeper:
                 lease.tried = lease.renewed  # still due
             return False
         for lease in leases:
-            if answer.get(lease.lease_id):
-                lease.renewed = sent
-            else:
+            if not answer.get(lease.lease_id):
                 self._lose(lease, "the registry no longer knows it")
+            elif not self.is_open(lease):  # what is over is over: registries count on it (for_renewal)
+                self._lose(lease, "it was renewed too late")
+            else:
+                lease.renewed = sent
         return True
 
     async def _watch_forever(self) -> None:
         while True:
+            self._lose_overdue()
             for lease in list(self._leases.values()):
-                if not lease.lost and not self.is_open(lease):
-                    self._lose(lease, "it could not be renewed in time")
                 if lease.sessions == 0 or (lease.lost and self.settled_in(lease) == 0):
                     self._forget_if_old(lease)
             await _nap(self._wake_watch, min(map(self._open_for, self._kept()), default=_LONGEST_NAP))
+
+    def _lose_overdue(self) -> None:
+        for lease in self._leases.values():
+            if not self.is_open(lease):
+                self._lose(lease, "it could not be renewed in time")
 
     def _lose(self, lease: Lease, why: str) -> None:
         """Fences: from this line on nothing of its sessions leaves the process."""

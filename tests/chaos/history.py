@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.chaos.faults import FAULTS, TOUCHES
 from tests.support.fleet import Client, Fleet, eventually
-from tests.support.telegram import connected_keys, new_accounts, violations
+from tests.support.telegram import Sample, connected_keys, new_accounts, violations
 from tgfleet.gateway.v1 import fleet_pb2
 
 ACCOUNTS = 8
@@ -31,10 +31,19 @@ class Report:
     requests: int = 0
 
 
+class HistoryFailedError(AssertionError):
+    """A history in which something was wrong. `complaints` are the sentences of all who had to say something:
+    that accounts did not come back never hides what the judge saw."""
+
+    def __init__(self, report: Report, complaints: list[str]) -> None:
+        super().__init__(f"seed {report.seed}, {report.faults}: " + "; ".join(complaints))
+        self.complaints = complaints
+
+
 async def run_history(seed: int, directory: Path, faults: Sequence[str] = ()) -> Report:
     """Live through the history of this seed; its faults may be named instead of drawn.
 
-    Fails when a key was used twice at once, or when not every account runs at the end.
+    Raises HistoryFailedError when a key was used twice at once, or when not every account runs at the end.
     """
     rng = random.Random(seed)
     report = Report(seed)
@@ -47,35 +56,55 @@ async def run_history(seed: int, directory: Path, faults: Sequence[str] = ()) ->
     async with Fleet(directory, workers=2, schedulers=2, etcds=etcds, settings=settings) as fleet:
         async with fleet.control() as control:
             sessions = await new_accounts(control, ACCOUNTS)
-        async with fleet.client() as client:
-            await client.import_sessions({name: account.session for name, account in sessions.items()})
-            await client.start_all()
-            await _live_through(fleet, rng, report, faults)
-            began = asyncio.get_running_loop().time()
-            await eventually(
-                lambda: _all_running(client),
-                RECOVERY,
-                f"every account runs again (seed {seed}: {report.faults})",
-            )
-        async with fleet.control() as control:
-            keys = {account.auth_key_id for account in sessions.values()}
-
-            async def seen() -> bool:
-                return await connected_keys(control) == keys
-
-            await eventually(
-                seen, RECOVERY, f"the data centre sees all accounts (seed {seed}: {report.faults})"
-            )
-            report.recovered_after = asyncio.get_running_loop().time() - began
-            verdict = await violations(control)
-        report.requests = verdict.requests
-        assert not verdict.sentences, f"seed {seed}, {report.faults}: " + "; ".join(verdict.sentences)
-        # Only a frozen process may leave its socket open at the server; a killed or fenced one has closed it.
-        assert not verdict.stale_open or any("froze worker" in fault for fault in report.faults), (
-            f"seed {seed}: a socket was left open"
-        )
-        assert verdict.requests > ACCOUNTS, "the journal is empty: the judge has seen nothing"
+        cause: Exception | None = None
+        try:
+            await _live_and_recover(fleet, rng, report, faults, sessions)
+        except Exception as error:  # noqa: BLE001 - whatever went wrong, the judge is heard all the same
+            cause = error
+        complaints = ([] if cause is None else [_sentence(cause)]) + await _judged(fleet, report)
+        if complaints:
+            raise HistoryFailedError(report, complaints) from cause
     return report
+
+
+async def _live_and_recover(
+    fleet: Fleet, rng: random.Random, report: Report, faults: Sequence[str], sessions: Mapping[str, Sample]
+) -> None:
+    async with fleet.client() as client:
+        await client.import_sessions({name: account.session for name, account in sessions.items()})
+        await client.start_all()
+        await _live_through(fleet, rng, report, faults)
+        began = asyncio.get_running_loop().time()
+        await eventually(lambda: _all_running(client), RECOVERY, "every account runs again")
+    async with fleet.control() as control:
+        keys = {account.auth_key_id for account in sessions.values()}
+
+        async def seen() -> bool:
+            return await connected_keys(control) == keys
+
+        await eventually(seen, RECOVERY, "the data centre sees all accounts")
+    report.recovered_after = asyncio.get_running_loop().time() - began
+
+
+async def _judged(fleet: Fleet, report: Report) -> list[str]:
+    """What the data centre's journal says against the fleet."""
+    async with fleet.control() as control:
+        verdict = await violations(control)
+    report.requests = verdict.requests
+    complaints = list(verdict.sentences)
+    # Only a frozen process may leave its socket open at the server; a killed or fenced one has closed it.
+    if verdict.stale_open and not any("froze worker" in fault for fault in report.faults):
+        complaints.append("a socket was left open")
+    if verdict.requests <= ACCOUNTS:
+        complaints.append("the journal is empty: the judge has seen nothing")
+    return complaints
+
+
+def _sentence(error: BaseException) -> str:
+    """An error's words; of a group, those of all its errors."""
+    if isinstance(error, BaseExceptionGroup):
+        return "; ".join(_sentence(each) for each in error.exceptions)
+    return str(error) or repr(error)
 
 
 async def _live_through(fleet: Fleet, rng: random.Random, report: Report, faults: Sequence[str]) -> None:

@@ -4,6 +4,7 @@ Real registries, etcd and the real command."""
 from __future__ import annotations
 
 import asyncio
+import base64
 import os
 import secrets
 import subprocess
@@ -61,6 +62,12 @@ async def granted(
             await asyncio.sleep(0.05)
 
 
+def everything_in(archive: Path) -> bytes:
+    with tarfile.open(archive) as opened:
+        files = [opened.extractfile(member) for member in opened.getmembers()]
+        return b"".join(file.read() for file in files if file is not None)
+
+
 async def names(registry: RegistryProcess) -> list[str]:
     listed = await registry.stub.ListAccounts(pb.ListAccountsRequest(), timeout=5)
     return [account.name for account in listed.response.accounts]
@@ -69,6 +76,19 @@ async def names(registry: RegistryProcess) -> list[str]:
 def release(worker: str, account_id: str, grant: pb.SessionGrant) -> pb.ReleaseSessionsRequest:
     one = pb.Release(account_id=account_id, auth_key_id=grant.auth_key_id, token=grant.token, clean=True)
     return pb.ReleaseSessionsRequest(worker_id=worker, incarnation=f"i-{worker}", releases=[one])
+
+
+async def _backed_up_without_the_key(registry: RegistryProcess, folder: Path, file: Path) -> None:
+    key_file = folder / "master.key"  # where `tgfleet up` has it
+    key_file.write_bytes(registry.keys.read_bytes())
+    made = await asyncio.to_thread(tgfleet, "backup", file, data=folder)
+    assert made.returncode == 0, made.stderr
+    assert file.stat().st_mode & 0o777 == 0o600
+    assert "master key is not in it" in made.stderr
+    _, _, key = key_file.read_text().strip().partition(":")
+    key_file.unlink()
+    assert key.encode() not in everything_in(file)
+    assert base64.b64decode(key) not in everything_in(file)
 
 
 @pytest.mark.parametrize("etcd_is_lost", [False, True], ids=["etcd kept", "etcd lost twice"])
@@ -80,10 +100,7 @@ async def test_after_a_restore_no_old_token_wins(
     try:
         account_id = await add(first, "a")
         old = await granted(first, "w1", account_id)
-        made = await asyncio.to_thread(tgfleet, "backup", file, data=folder)
-        assert made.returncode == 0, made.stderr
-        assert file.stat().st_mode & 0o777 == 0o600
-        assert "master key is not in it" in made.stderr
+        await _backed_up_without_the_key(first, folder, file)
         await add(first, "b")
         if etcd_is_lost:  # the generation after that of the backup is opened and granted from
             etcd.kill()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -14,10 +15,13 @@ from google.protobuf import duration_pb2
 from tests.support.errors import refusal
 from tests.support.fleet import Client, Fleet, eventually, outcomes
 from tests.support.postgres import PostgresProcess
-from tests.support.telegram import connected_keys, new_accounts, violations
+from tests.support.telegram import Control, connected_keys, journal, new_accounts, violations
 from tgfleet.gateway.v1 import account_pb2, fleet_pb2
+from tgfleet.testdc.v1 import control_pb2
 
 ACCOUNTS = 8
+OUTAGE = 4.0
+"""Seconds: longer than T + S."""
 
 
 @pytest_asyncio.fixture
@@ -34,6 +38,11 @@ async def fleet(tmp_path: Path) -> AsyncIterator[Fleet]:
 async def _all_running(client: Client, count: int) -> bool:
     states = [account.state for account in (await client.status()).values()]
     return states == [fleet_pb2.SESSION_STATE_RUNNING] * count
+
+
+async def _dialled(control: Control) -> int:
+    """How many connections were made to the data centre."""
+    return sum(record.kind == control_pb2.RECORD_KIND_KEY_BOUND for record in await journal(control))
 
 
 async def _listed(client: Client) -> set[str]:
@@ -65,8 +74,10 @@ async def test_registry_leader_and_database_are_lost_one_after_the_other(fleet: 
         assert (await fleet.leader()).name != leader.name
         await eventually(lambda: _all_running(client, len(accounts)), 30, "all run under the next leader")
 
+        dialled = await _dialled(control)
         await _database_is_lost_and_comes_back(fleet, client)
-        await eventually(lambda: _all_running(client, len(accounts)), 60, "all run again by themselves")
+        assert await _dialled(control) == dialled, "sessions run on: leases are renewed without the database"
+        await eventually(lambda: _all_running(client, len(accounts)), 60, "all are seen running again")
         assert await _listed(client) == set(accounts)
         assert await connected_keys(control) == {account.auth_key_id for account in accounts.values()}
         assert not (await violations(control)).sentences
@@ -83,6 +94,7 @@ async def _database_is_lost_and_comes_back(fleet: Fleet, client: Client) -> None
     began = time.monotonic()
     with pytest.raises(grpc.aio.AioRpcError) as raised:
         await _listed(client)
+    await asyncio.sleep(max(0.0, OUTAGE - (time.monotonic() - began)))
     error = refusal(raised.value)
     assert (error.code, error.reason) == ("UNAVAILABLE", "DATABASE_UNAVAILABLE")
     assert time.monotonic() - began < 16

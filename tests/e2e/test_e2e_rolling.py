@@ -18,6 +18,7 @@ import pytest
 from google.protobuf import field_mask_pb2
 
 from tests.support.fleet import Client, Fleet, etcd_healthy, eventually, outcomes
+from tests.support.postgres import PostgresProcess
 from tests.support.telegram import new_accounts, violations
 from tgfleet.gateway.v1 import account_pb2, fleet_pb2
 
@@ -25,6 +26,8 @@ ACCOUNTS = 6
 CALLERS = 3
 PAUSE = 0.03
 """Seconds between two calls of one caller: enough to be under way at every moment of a restart."""
+
+POSTGRES = "postgres"
 
 SERVICE_CONFIG = json.dumps(
     {
@@ -52,7 +55,13 @@ async def retrying_client(fleet: Fleet) -> AsyncIterator[Client]:
     ports = [port for name, port in sorted(fleet.ports.items()) if name.startswith("gateway-")]
     target = "ipv4:" + ",".join(f"127.0.0.1:{port}" for port in ports)
     options = [("grpc.service_config", SERVICE_CONFIG), ("grpc.max_reconnect_backoff_ms", 2_000)]
-    async with grpc.aio.insecure_channel(target, options=options) as channel:
+    if fleet.authority is None:
+        opened = grpc.aio.insecure_channel(target, options=options)
+    else:
+        trusted = grpc.ssl_channel_credentials(fleet.authority.ca.read_bytes())
+        named = ("grpc.ssl_target_name_override", "localhost")  # several addresses, one name
+        opened = grpc.aio.secure_channel(target, trusted, options=[*options, named])
+    async with opened as channel:
         yield Client(channel, fleet.admin_token)
 
 
@@ -100,6 +109,11 @@ class Load:
 
 async def restart(fleet: Fleet, name: str) -> None:
     """SIGTERM, wait for the end, start again, wait until it serves."""
+    if name == POSTGRES:
+        assert fleet.postgres is not None
+        await asyncio.to_thread(fleet.postgres.stop)
+        await asyncio.to_thread(fleet.postgres.start)
+        return
     service = fleet.services[name]
     code = await service.stop()
     assert code == (-15 if name.startswith("etcd") else 0), f"{name} ended with {code}:\n{service.tail()}"
@@ -115,7 +129,8 @@ async def restart(fleet: Fleet, name: str) -> None:
 def everything(fleet: Fleet) -> list[str]:
     """All processes but Telegram, the foundations first."""
     order = ("etcd", "registry", "scheduler", "gateway", "worker")
-    return sorted(
+    database = [POSTGRES] if fleet.postgres is not None else []
+    return database + sorted(
         (name for name in fleet.services if name.split("-")[0] in order),
         key=lambda name: (order.index(name.split("-")[0]), name),
     )
@@ -123,10 +138,20 @@ def everything(fleet: Fleet) -> list[str]:
 
 @pytest.mark.timeout(240)
 async def test_no_unary_call_fails_while_everything_is_restarted(tmp_path: Path) -> None:
-    async with (
-        Fleet(tmp_path, workers=2, schedulers=2, gateways=2, etcds=3) as fleet,
-        retrying_client(fleet) as client,
-    ):
+    async with Fleet(tmp_path, workers=2, schedulers=2, gateways=2, etcds=3) as fleet:
+        await _restarted_under_load(fleet)
+
+
+@pytest.mark.timeout(240)
+async def test_nor_with_two_of_each_on_postgresql_and_mtls(tmp_path: Path) -> None:
+    with PostgresProcess() as postgres:
+        two = {"workers": 2, "registries": 2, "schedulers": 2, "gateways": 2}
+        async with Fleet(tmp_path, **two, etcds=3, postgres=postgres, tls=True) as fleet:
+            await _restarted_under_load(fleet)
+
+
+async def _restarted_under_load(fleet: Fleet) -> None:
+    async with retrying_client(fleet) as client:
         async with fleet.control() as control:
             accounts = await new_accounts(control, ACCOUNTS)
         await client.import_sessions({name: account.session for name, account in accounts.items()})

@@ -109,10 +109,13 @@ async def _new_authority(fleet: Fleet, new: Authority) -> None:
 
 
 async def _told(fleet: Fleet, times: int) -> bool:
-    """Whether each process has logged so often that it uses a certificate."""
-    return all(
-        fleet.services[name].log.read_text().count("certificate in use") >= times for name in fleet.identities
-    )
+    """Whether each process has logged so often that it uses a certificate towards the others."""
+
+    def count(name: str) -> int:
+        lines = fleet.services[name].log.read_text().splitlines()
+        return sum("certificate in use" in line and '"TGFLEET_TLS"' in line for line in lines)
+
+    return all(count(name) >= times for name in fleet.identities)
 
 
 async def _load(client: Client, stop: asyncio.Event) -> int:

@@ -1,5 +1,5 @@
-"""Five random histories of transfers with faults of every kind; `make chaos HISTORIES=100 KIND=transfers` runs a
-hundred."""
+"""Five random histories of transfers with faults of every kind; `make chaos HISTORIES=100 KIND=transfers`
+runs a hundred."""
 
 from __future__ import annotations
 

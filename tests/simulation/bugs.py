@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
 from unittest.mock import patch
@@ -48,7 +48,8 @@ class _SameGeneration(Generations):
         if written is not None:
             async with self._store.write() as tx:
                 row: Any = tx
-                await row.confirm_mirror(before.number, written)
+                await row.open_generation(before.number, replace(before, mirrored=False))
+                await row.confirm_mirror(before.number, written, before.opened_at)
 
 
 def _only_ttl(ttl: timedelta, _settle: timedelta) -> int:

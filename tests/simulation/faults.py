@@ -82,6 +82,16 @@ def _lose_etcd(play: Play, rng: random.Random, at: float, span: float) -> None:
     play.at(at + span / 3, play.start, "etcd")
 
 
+def _set_database_back(play: Play, rng: random.Random, at: float, span: float) -> None:
+    """Its registry's part, as marked by docs/operations-keys.md; registries, worse than there, may run on."""
+    play.at(at, play.kill, "db")
+    for name in play.registries if rng.random() < 0.3 else ():
+        play.at(at, play.kill, name)
+        play.at(at + span / 2, play.start, name)
+    play.at(at + span / 3, play.restore_database, rng.randrange(8))
+    play.at(at + span / 3, play.start, "db")
+
+
 def _slow(play: Play, rng: random.Random, at: float, span: float) -> None:
     play.at(at, play.slow, 0.3 + 2.0 * rng.random())
     play.at(at + span, play.slow, 0.0)
@@ -94,5 +104,14 @@ def _jump(play: Play, rng: random.Random, at: float, span: float) -> None:
 
 
 _Kind = Callable[["Play", random.Random, float, float], None]
-_KINDS: list[_Kind] = [_freeze, _kill, _cut, _cut_and_freeze, _lose_etcd, _slow, _jump]
-_WEIGHTS = [5, 5, 5, 1, 2, 1, 2]
+_KINDS: list[_Kind] = [
+    _freeze,
+    _kill,
+    _cut,
+    _cut_and_freeze,
+    _lose_etcd,
+    _set_database_back,
+    _slow,
+    _jump,
+]
+_WEIGHTS = [5, 5, 5, 1, 2, 1, 1, 2]

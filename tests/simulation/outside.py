@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
 
@@ -47,7 +47,7 @@ class Etcd:
         self.store = store
         self.clock = clock
         self.ballot = Ballot()
-        self._snapshots: list[tuple[object, Ballot, int]] = []
+        self._snapshots: list[tuple[object, Ballot]] = []
 
     def view(self) -> Any:
         return at_once(self.store.view())
@@ -81,8 +81,7 @@ class Etcd:
         return held
 
     def snapshot(self) -> None:
-        mark = at_once(self.store.view()).mark
-        self._snapshots.append((self.store.snapshot(), replace(self.ballot), mark))
+        self._snapshots.append((self.store.snapshot(), replace(self.ballot)))
 
     def wipe(self) -> None:
         """It comes back with an empty folder, as another cluster."""
@@ -91,24 +90,22 @@ class Etcd:
         self.ballot = Ballot()
 
     def restore(self, index: int) -> None:
-        """It is set back to an older snapshot; leases begin anew. Only to one that lacks a grant: what has
-        forgotten nothing but releases is not found out, and a session that came back with it stays held by a
-        process that does not know of it (harmless to the key, but it cannot start; ARCHITECTURE.md)."""
-        mark = at_once(self.store.view()).mark
-        known = [one for one in self._snapshots if one[2] < mark]
-        if known:
-            state, ballot, _ = known[index % len(known)]
+        """It is set back to an older snapshot; leases begin anew."""
+        if self._snapshots:
+            state, ballot = self._snapshots[index % len(self._snapshots)]
             self.store.restore(state)
             self.ballot = replace(ballot, expires=self.clock.monotonic() + 3.0)
 
 
 class Database:
-    """The service of the database process: the registry's and the scheduler's rows. Nothing is ever lost."""
+    """The service of the database process: the registry's and the scheduler's rows. The registry's may be set
+    back."""
 
     def __init__(self, judge: Judge, clock: Any, specs: list[AccountSpec]) -> None:
         self.judge = judge
         self.clock = clock
         self.row: Generation | None = None
+        self._rows: list[Generation] = []
         self.used = False
         self.term = 0
         self.workers: dict[str, KnownWorker] = {}
@@ -131,10 +128,11 @@ class Database:
         self.used = True
         return True
 
-    def confirm_mirror(self, number: int, view: StoreView) -> bool:
-        if self.row is None or self.row.number != number:
+    def confirm_mirror(self, number: int, view: StoreView, now: datetime) -> bool:
+        if self.row is None or self.row.number != number or self.row.mirrored:
             return False
-        self.row = replace(self.row, cluster_id=view.cluster_id, high_water=view.mark, mirrored=True)
+        seen = {"cluster_id": view.cluster_id, "high_water": view.mark}
+        self.row = replace(self.row, mirrored=True, opened_at=now, **seen)
         return True
 
     def raise_high_water(self, number: int, revision: int) -> bool:
@@ -142,6 +140,17 @@ class Database:
             return False
         self.row = replace(self.row, high_water=max(self.row.high_water, revision))
         return True
+
+    def snapshot(self) -> None:
+        if self.row is not None:
+            self._rows.append(self.row)
+
+    def restore(self, index: int) -> None:
+        """Set back to an older generation, and marked as docs/operations-keys.md says."""
+        if self._rows:
+            old = self._rows[index % len(self._rows)]
+            number = max(old.number, int(1_000_000 + 1_000 * self.clock.monotonic()))
+            self.row = replace(old, number=number, cluster_id=0, mirrored=True, waits=True)
 
     # The scheduler's part.
 

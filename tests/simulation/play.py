@@ -85,6 +85,7 @@ class Play:
             faults.draw(self, random.Random(self.rng.random()))
             for at in (3.0, 8.0, 14.0):
                 self.at(at, self.etcd.snapshot)
+                self.at(at, self.database.snapshot)
             self.world.run(faults.END)
             self._mend_all()
             self._wait_until_well()
@@ -211,6 +212,10 @@ class Play:
     def restore(self, index: int) -> None:
         self.trace("etcd is restored")
         self.etcd.restore(index)
+
+    def restore_database(self, index: int) -> None:
+        self.trace("database is restored")
+        self.database.restore(index)
 
     def want(self, account_id: str, running: bool) -> None:
         self.trace("wanted", account_id, running)

@@ -24,6 +24,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from tests.support.certificates import Paths
+
 VARIABLE = "TGFLEET_TEST_ETCD"
 _ROOT = Path(__file__).resolve().parents[2]
 _UNPACKED = _ROOT / ".cache" / "etcd" / "usr" / "bin" / "etcd"
@@ -62,14 +64,29 @@ def free_ports(count: int) -> list[int]:
             found.close()
 
 
+def secured(tls: Paths | None, health_port: int) -> dict[str, str]:
+    """etcd's arguments for TLS with client certificates, and /health in clear on a port of its own."""
+    if tls is None:
+        return {}
+    return {
+        "cert-file": str(tls.certificate),
+        "key-file": str(tls.key),
+        "trusted-ca-file": str(tls.ca),
+        "client-cert-auth": "true",
+        "listen-metrics-urls": f"http://127.0.0.1:{health_port}",
+    }
+
+
 class EtcdProcess:
     """One etcd of its own, single member. `data` is its data directory; `snapshot` copies it."""
 
-    def __init__(self, folder: Path, binary: Path | None = None) -> None:
+    def __init__(self, folder: Path, binary: Path | None = None, tls: Paths | None = None) -> None:
+        """With `tls` clients speak TLS and must show a certificate of the same CA."""
         self.folder = folder
         self.data = folder / "data"
         self._binary = binary or etcd_binary()
-        self._client_port, self._peer_port = free_ports(2)
+        self._client_port, self._peer_port, self._health_port = free_ports(3)
+        self._tls = tls
         self._process: subprocess.Popen[bytes] | None = None
         folder.mkdir(parents=True, exist_ok=True)
 
@@ -87,7 +104,8 @@ class EtcdProcess:
     def start(self) -> Self:
         """Starts it and waits until it answers."""
         assert self._process is None
-        client, peer = f"http://{self.endpoint}", f"http://127.0.0.1:{self._peer_port}"
+        scheme = "http" if self._tls is None else "https"
+        client, peer = f"{scheme}://{self.endpoint}", f"http://127.0.0.1:{self._peer_port}"
         arguments = {
             "name": "test",
             "data-dir": str(self.data),
@@ -98,6 +116,7 @@ class EtcdProcess:
             "initial-cluster": f"test={peer}",
             "log-level": "warn",
             "logger": "zap",
+            **secured(self._tls, self._health_port),
         }
         command = [str(self._binary), *(f"--{name}={value}" for name, value in arguments.items())]
         environment = {k: v for k, v in os.environ.items() if not k.startswith("ETCD_")}
@@ -147,7 +166,7 @@ class EtcdProcess:
         self.stop()
 
     def _wait_until_it_answers(self) -> None:
-        """Its gRPC port serves HTTP too: /health says true once there is a leader."""
+        """Its gRPC port serves HTTP too, with TLS another one: /health says true once there is a leader."""
         assert self._process is not None
         deadline = time.monotonic() + _START_LIMIT
         while time.monotonic() < deadline:
@@ -160,7 +179,8 @@ class EtcdProcess:
     def _is_healthy(self) -> bool:
         request = b"GET /health HTTP/1.1\r\nHost: etcd\r\nConnection: close\r\n\r\n"
         try:
-            with socket.create_connection(("127.0.0.1", self._client_port), timeout=1) as connection:
+            port = self._client_port if self._tls is None else self._health_port
+            with socket.create_connection(("127.0.0.1", port), timeout=1) as connection:
                 connection.sendall(request)
                 connection.settimeout(2)
                 answer = b"".join(iter(lambda: connection.recv(4096), b""))

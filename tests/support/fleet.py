@@ -2,7 +2,8 @@
 
 Shares no code with services.standalone or services.admin (but for certificates): it starts `python -m
 services.<name>` with settings in the environment, as Kubernetes would, and speaks the public gRPC interface.
-Everything listens on loopback.
+Everything listens on loopback. Tests take all they need from here; the parts are in `processes`, `client` and
+`ports`.
 """
 
 from __future__ import annotations
@@ -10,149 +11,40 @@ from __future__ import annotations
 import asyncio
 import base64
 import contextlib
-import itertools
-import os
 import secrets
-import signal
-import socket
-import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator, Iterable, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 import grpc
-from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_health.v1 import health_pb2
 
 from tests.support.certificates import Authority, Paths
+from tests.support.client import Client, collect, eventually, outcome_text, outcomes
+from tests.support.etcd import killable_etcd_binary, secured
+from tests.support.ports import free_port
 from tests.support.postgres import PostgresProcess
+from tests.support.processes import ROOT, Service, etcd_healthy, health_is, port_open
 from tests.support.proxy import CuttableLink
-from tgfleet.gateway.v1 import (
-    account_pb2,
-    account_pb2_grpc,
-    fleet_pb2,
-    fleet_pb2_grpc,
-    result_pb2,
-    token_pb2_grpc,
-    transfer_pb2_grpc,
-)
+from tgfleet.gateway.v1 import fleet_pb2
 from tgfleet.testdc.v1 import control_pb2_grpc
 
-ROOT = Path(__file__).resolve().parents[2]
-
-
-_SLICES, _SLICE = 12, 1_000
-_MINE = int(os.environ.get("PYTEST_XDIST_WORKER", "gw-1").removeprefix("gw")) + 1
-_ports = itertools.cycle(range(20_000 + _MINE % _SLICES * _SLICE, 20_000 + (_MINE % _SLICES + 1) * _SLICE))
-
-
-def free_port() -> int:
-    """A loopback port that nobody listens on now, and that no test beside this one is given.
-
-    Each process of a parallel test run counts through a thousand ports of its own, below the range from
-    which systems lend out client ports: one of those would be taken before the service binds it.
-    """
-    while True:
-        port = next(_ports)
-        with socket.socket() as probe, contextlib.suppress(OSError):
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind(("127.0.0.1", port))
-            return port
-
-
-def killable_etcd() -> Path:
-    """An etcd that survives kill -9; fails, never skips, when there is none (see fetch_etcd.sh)."""
-    path = Path(os.environ.get("TGFLEET_TEST_ETCD") or ROOT / ".cache/etcd/usr/bin/etcd")
-    assert path.is_file(), f"{path} is missing: run tests/support/fetch_etcd.sh or set TGFLEET_TEST_ETCD"
-    return path
-
-
-@dataclass
-class Service:
-    """One process: what to run, and the process that runs it now."""
-
-    name: str
-    argv: list[str]
-    env: dict[str, str]
-    port: int
-    log: Path
-    process: subprocess.Popen[bytes] | None = None
-    exits: list[int] = field(default_factory=list)
-    health_port: int = 0
-
-    @property
-    def probe(self) -> int:
-        """The port that answers health in clear: one of its own with mTLS."""
-        return self.health_port or self.port
-
-    def start(self) -> None:
-        """Start it, with its output appended to its log."""
-        base = {k: v for k, v in os.environ.items() if not k.startswith(("TGFLEET_", "USERBOT_"))}
-        with self.log.open("ab") as log:
-            self.process = subprocess.Popen(
-                self.argv,
-                env={**base, **self.env},
-                cwd=ROOT,
-                stdout=log,
-                stderr=log,
-                stdin=subprocess.DEVNULL,
-                start_new_session=True,
-            )
-
-    @property
-    def pid(self) -> int:
-        assert self.process is not None, f"{self.name} was never started"
-        return self.process.pid
-
-    def alive(self) -> bool:
-        return self.process is not None and self.process.poll() is None
-
-    def signal(self, number: signal.Signals) -> None:
-        if self.alive():
-            os.kill(self.pid, number)
-
-    def kill(self) -> None:
-        """kill -9, and wait until it is gone."""
-        if self.process is None:
-            return
-        self.signal(signal.SIGKILL)
-        self.exits.append(self.process.wait(10))
-
-    async def stop(self, within: float = 20) -> int:
-        """SIGTERM; the exit code. Fails when it is not gone in time."""
-        assert self.process is not None
-        self.signal(signal.SIGCONT)
-        self.signal(signal.SIGTERM)
-        code = await asyncio.to_thread(self.process.wait, within)
-        self.exits.append(code)
-        return code
-
-    async def serving(self, within: float = 30) -> None:
-        """Wait until its health service says SERVING."""
-        deadline = time.monotonic() + within
-        while not await health_is(self.probe, health_pb2.HealthCheckResponse.SERVING):
-            assert self.alive(), f"{self.name} ended:\n{self.tail()}"
-            assert time.monotonic() < deadline, f"{self.name} is not serving after {within} s:\n{self.tail()}"
-            await asyncio.sleep(0.05)
-
-    def tail(self, lines: int = 25) -> str:
-        return (
-            "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:]) if self.log.exists() else ""
-        )
-
-
-async def health_is(port: int, status: int) -> bool:
-    """Whether the process on this port answers its health check with this status."""
-    async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
-        try:
-            answer = await health_pb2_grpc.HealthStub(channel).Check(
-                health_pb2.HealthCheckRequest(), timeout=2
-            )
-        except grpc.aio.AioRpcError:
-            return False
-        return bool(answer.status == status)
+__all__ = [
+    "ROOT",
+    "Client",
+    "Fleet",
+    "Service",
+    "collect",
+    "etcd_healthy",
+    "eventually",
+    "free_port",
+    "health_is",
+    "outcome_text",
+    "outcomes",
+    "port_open",
+]
 
 
 class Fleet:
@@ -174,8 +66,9 @@ class Fleet:
         tls: bool = False,
         postgres: PostgresProcess | None = None,
     ) -> None:
-        """With `tls` the services speak mTLS and the gateway TLS, with certificates of `authority`. Databases
-        are made in `postgres`, if it is given and runs; else they are SQLite files."""
+        """With `tls` the services speak mTLS and the gateway TLS, with certificates of `authority`, and etcd
+        TLS, with those of a CA of its own: it lets in whoever has one of them, and workers shall not.
+        Databases are made in `postgres`, if it is given and runs; else they are SQLite files."""
         assert registries == 1 or postgres, "SQLite allows one registry; more need PostgreSQL"
         self.directory = directory
         self.services: dict[str, Service] = {}
@@ -190,6 +83,7 @@ class Fleet:
         self._ttl, self._settle, self._capacity = ttl, settle, capacity
         self._settings = dict(settings or {})
         self.authority = Authority(directory / "ca") if tls else None
+        self._etcd_authority = Authority(directory / "etcd-ca") if tls else None
         self.identities: dict[str, Paths] = {}
         self.admin_token = "tgf_" + secrets.token_hex(24)
         self.ports: dict[str, int] = {}
@@ -224,7 +118,7 @@ class Fleet:
         token.chmod(0o600)
 
     def _plan(self) -> None:
-        names = [*self.etcd_names, *(f"{name}-peer" for name in self.etcd_names)]
+        names = [f"{name}{what}" for name in self.etcd_names for what in ("", "-peer", "-health")]
         names += ["testdc", *self.registry_names]
         names += [f"{kind}-{n}" for kind, count in self._counts.items() for n in range(1, count + 1)]
         for name in (*names, "testdc-media", "testdc-control"):
@@ -281,7 +175,14 @@ class Fleet:
         }
         port = free_port()
         health = {"TGFLEET_HEALTH_LISTEN": f"127.0.0.1:{port}"}
-        return port, {**paths.environment, **health, **(public if module == "gateway" else {})}
+        more = public if module == "gateway" else self._for_etcd(name, module)
+        return port, {**paths.environment, **health, **more}
+
+    def _for_etcd(self, name: str, module: str) -> dict[str, str]:
+        if self._etcd_authority is None or module not in ("registry", "scheduler"):
+            return {}
+        shown = self._etcd_authority.issue(module, name).environment
+        return {key.replace("_TLS_", "_ETCD_TLS_"): value for key, value in shown.items()}
 
     async def _start_all(self) -> None:
         await self.start_etcd()
@@ -326,26 +227,33 @@ class Fleet:
                     self.links[name] = await self._stack.enter_async_context(link)
         for name in self.etcd_names:
             argv = self._etcd_argv(name)
-            made = Service(name, argv, {}, self.ports[name], self.directory / f"{name}.log")
+            health = self.ports[f"{name}-health"] if self._etcd_authority else 0
+            made = Service(
+                name, argv, {}, self.ports[name], self.directory / f"{name}.log", health_port=health
+            )
             self.services.setdefault(name, made).start()
         for name in self.etcd_names:
             await etcd_healthy(self.services[name])
 
     def _etcd_argv(self, name: str) -> list[str]:
         """Several members are reached through links of their own, by each other too: each can be cut off."""
+        authority = self._etcd_authority
+        tls = authority.issue("etcd", name) if authority else None
+        scheme = "https" if authority else "http"
         peers = {each: f"http://127.0.0.1:{self.link_port(f'{each}-peer')}" for each in self.etcd_names}
         arguments = {
             "name": name,
             "data-dir": str(self.directory / name),
             "logger": "zap",
             "log-level": "warn",
-            "listen-client-urls": f"http://127.0.0.1:{self.ports[name]}",
-            "advertise-client-urls": f"http://127.0.0.1:{self.link_port(name)}",
+            "listen-client-urls": f"{scheme}://127.0.0.1:{self.ports[name]}",
+            "advertise-client-urls": f"{scheme}://127.0.0.1:{self.link_port(name)}",
             "listen-peer-urls": f"http://127.0.0.1:{self.ports[f'{name}-peer']}",
             "initial-advertise-peer-urls": peers[name],
             "initial-cluster": ",".join(f"{each}={url}" for each, url in peers.items()),
+            **secured(tls, self.ports[f"{name}-health"]),
         }
-        return [str(killable_etcd()), *(f"--{key}={value}" for key, value in arguments.items())]
+        return [str(killable_etcd_binary()), *(f"--{key}={value}" for key, value in arguments.items())]
 
     async def _start_testdc(self) -> None:
         extra = {
@@ -438,145 +346,3 @@ class Fleet:
     def logs(self) -> Iterable[Path]:
         """Every process's log."""
         return self.directory.glob("*.log")
-
-
-class _Authorized:
-    """A stub whose every call carries the token."""
-
-    def __init__(self, stub: Any, token: str) -> None:
-        self._stub, self._token = stub, token
-
-    def __getattr__(self, method: str) -> Any:
-        call = getattr(self._stub, method)
-        metadata = (("authorization", f"Bearer {self._token}"),) if self._token else ()
-
-        def with_token(request: Any, timeout: float = 60) -> Any:
-            return call(request, timeout=timeout, metadata=metadata)
-
-        return with_token
-
-
-class Client:
-    """The public services, as a third party would use them."""
-
-    def __init__(self, channel: grpc.aio.Channel, token: str) -> None:
-        self.fleet = _Authorized(fleet_pb2_grpc.FleetServiceStub(channel), token)
-        self.accounts = _Authorized(account_pb2_grpc.AccountServiceStub(channel), token)
-        self.tokens = _Authorized(token_pb2_grpc.TokenServiceStub(channel), token)
-        self.transfers = _Authorized(transfer_pb2_grpc.TransferServiceStub(channel), token)
-
-    async def import_sessions(
-        self, sessions: Mapping[str, str], **common: Any
-    ) -> dict[str, account_pb2.Account]:
-        """Import session strings by name; fails unless all are added."""
-        items = [
-            account_pb2.ImportItem(name=name, session_string=text, **common)
-            for name, text in sessions.items()
-        ]
-        added: dict[str, account_pb2.Account] = {}
-        for start in range(0, len(items), 500):
-            answer = await self.accounts.ImportAccounts(
-                account_pb2.ImportAccountsRequest(items=items[start : start + 500])
-            )
-            for result in answer.results:
-                assert not result.reason, f"{result.name}: {result.reason} {result.detail}"
-                added[result.name] = result.account
-        return added
-
-    async def start_all(self, timeout: float = 60, **request: Any) -> list[result_pb2.AccountResult]:
-        """StartAll; every result. Fails unless the summary agrees and no account has two."""
-        return await collect(self.fleet.StartAll(fleet_pb2.StartAllRequest(**request), timeout=timeout))
-
-    async def stop_all(self, timeout: float = 60, **request: Any) -> list[result_pb2.AccountResult]:
-        """StopAll; every result, checked as in `start_all`."""
-        return await collect(self.fleet.StopAll(fleet_pb2.StopAllRequest(**request), timeout=timeout))
-
-    async def start_chat(self, timeout: float = 60, **request: Any) -> list[result_pb2.AccountResult]:
-        """StartChat; every result, checked as in `start_all`."""
-        return await collect(self.fleet.StartChat(fleet_pb2.StartChatRequest(**request), timeout=timeout))
-
-    async def status(self) -> dict[str, fleet_pb2.AccountStatus]:
-        """Every account's status by name."""
-        answer = await self.fleet.GetFleetStatus(
-            fleet_pb2.GetFleetStatusRequest(page_size=10_000), timeout=10
-        )
-        return {account.name: account for account in answer.accounts}
-
-
-async def collect(call: Any) -> list[result_pb2.AccountResult]:
-    """Drain a fleet call's stream; fails unless it ends with a summary that counts exactly its results."""
-    results: list[result_pb2.AccountResult] = []
-    summary = None
-    try:
-        async for message in call:
-            assert summary is None, "a message after the summary"
-            results += message.results
-            if message.HasField("summary"):
-                summary = message.summary
-    finally:
-        call.cancel()
-    assert summary is not None, "the stream ended without a summary"
-    assert summary.total == len(results)
-    assert len({r.account_id for r in results}) == len(results), "an account has two results"
-    return results
-
-
-def outcomes(results: Iterable[result_pb2.AccountResult]) -> dict[str, str]:
-    """Results as `{name: "OUTCOME" or "OUTCOME/REASON"}`, for comparing and reading."""
-    return {r.name: outcome_text(r) for r in results}
-
-
-def outcome_text(result: result_pb2.AccountResult) -> str:
-    outcome = result_pb2.Outcome.Name(result.outcome).removeprefix("OUTCOME_")
-    reason = result_pb2.Reason.Name(result.reason).removeprefix("REASON_")
-    return outcome if result.reason == result_pb2.REASON_UNSPECIFIED else f"{outcome}/{reason}"
-
-
-async def port_open(service: Service, within: float = 20) -> None:
-    """Wait until the process accepts connections on its port."""
-    deadline = time.monotonic() + within
-    while True:
-        try:
-            _, writer = await asyncio.open_connection("127.0.0.1", service.port)
-        except OSError:
-            assert service.alive(), f"{service.name} ended:\n{service.tail()}"
-            assert time.monotonic() < deadline, f"{service.name} does not listen:\n{service.tail()}"
-            await asyncio.sleep(0.05)
-        else:
-            writer.close()
-            return
-
-
-async def etcd_healthy(service: Service, within: float = 20) -> None:
-    """Wait until this member of etcd says that it follows a leader, so that the next one may go down."""
-    deadline = time.monotonic() + within
-    while not await _says_healthy(service.port):
-        assert service.alive(), f"{service.name} ended:\n{service.tail()}"
-        assert time.monotonic() < deadline, f"{service.name} is not healthy:\n{service.tail()}"
-        await asyncio.sleep(0.05)
-
-
-async def _says_healthy(port: int) -> bool:
-    """etcd serves HTTP on its client port too; /health is true once a read through the leader worked."""
-    try:
-        async with asyncio.timeout(2):
-            reader, writer = await asyncio.open_connection("127.0.0.1", port)
-            writer.write(b"GET /health HTTP/1.1\r\nHost: etcd\r\nConnection: close\r\n\r\n")
-            answer = await reader.read()
-    except OSError:
-        return False
-    writer.close()
-    return b'"health":"true"' in answer
-
-
-async def eventually(check: Any, within: float, what: str) -> Any:
-    """Poll an async check until it gives something true; fails with `what` at the deadline."""
-    deadline = time.monotonic() + within
-    while True:
-        last: Any = None
-        with contextlib.suppress(grpc.aio.AioRpcError):
-            last = await check()
-        if last:
-            return last
-        assert time.monotonic() < deadline, f"not within {within} s: {what} (last: {last!r})"
-        await asyncio.sleep(0.1)

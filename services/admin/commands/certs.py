@@ -27,7 +27,7 @@ def issue_one(
     service: Annotated[str, typer.Argument(help=f"One of {', '.join(SERVICES)}.")],
     name: Annotated[str, typer.Argument(help="Which one; for a worker its TGFLEET_WORKER_ID.")],
     host: Annotated[
-        list[str] | None, typer.Option("--host", help="A name or address that callers use (gateway).")
+        list[str] | None, typer.Option("--host", help="A name or address that callers use (gateway, etcd).")
     ] = None,
     out: Annotated[Path | None, typer.Option("--out", help="Folder to write to; default DIR.")] = None,
     days: Days = 90.0,

@@ -55,10 +55,10 @@ def read_bearer(values: Sequence[str]) -> str | Refusal:
     return secret if _SECRET_FORM.fullmatch(secret) else INVALID
 
 
-def fingerprint(secret: str) -> bytes:
-    """What a token is remembered by in memory: its SHA-256, so that a memory dump of the cache holds no
-    token."""
-    return hashlib.sha256(secret.encode()).digest()
+def fingerprint(authorization: str) -> bytes:
+    """What a caller is remembered by in memory: the SHA-256 of what it sent, so that a memory dump of the
+    cache holds no token."""
+    return hashlib.sha256(authorization.encode()).digest()
 
 
 def is_expired(caller: Caller, now: datetime) -> bool:

@@ -7,7 +7,7 @@ Known and refused tokens are kept apart: a flood of wrong ones cannot push the r
 from collections import OrderedDict
 from typing import Generic, TypeVar
 
-from services.gateway.domain.credentials import Caller, Refusal
+from services.gateway.domain.credentials import Refusal
 
 V = TypeVar("V")
 
@@ -20,25 +20,26 @@ CAPACITY = 4096
 """Entries of each kind."""
 
 
-class TokenCache:
-    """Verdicts by the token's fingerprint. `now` is seconds on a monotonic clock."""
+class TokenCache(Generic[V]):
+    """Verdicts by the token's fingerprint: whatever stands for a known caller, or a refusal. `now` is seconds
+    on a monotonic clock."""
 
     def __init__(self, capacity: int = CAPACITY) -> None:
-        self._known: _Shelf[Caller] = _Shelf(capacity, KNOWN_SECONDS)
+        self._known: _Shelf[V] = _Shelf(capacity, KNOWN_SECONDS)
         self._refused: _Shelf[Refusal] = _Shelf(capacity, REFUSED_SECONDS)
 
-    def get(self, fingerprint: bytes, now: float) -> Caller | Refusal | None:
+    def get(self, fingerprint: bytes, now: float) -> V | Refusal | None:
         """The verdict, or None when the registry has to be asked."""
         return self._known.get(fingerprint, now) or self._refused.get(fingerprint, now)
 
-    def put(self, fingerprint: bytes, verdict: Caller | Refusal, now: float) -> None:
+    def put(self, fingerprint: bytes, verdict: V | Refusal, now: float) -> None:
         """Remembers what the registry said; it replaces an earlier opposite verdict."""
-        if isinstance(verdict, Caller):
-            self._refused.drop(fingerprint)
-            self._known.put(fingerprint, verdict, now)
-        else:
+        if isinstance(verdict, Refusal):
             self._known.drop(fingerprint)
             self._refused.put(fingerprint, verdict, now)
+        else:
+            self._refused.drop(fingerprint)
+            self._known.put(fingerprint, verdict, now)
 
     def __len__(self) -> int:
         return len(self._known) + len(self._refused)

@@ -9,7 +9,7 @@ from typing import Any
 
 from services.registry.adapters import etcd_layout as layout
 from services.registry.adapters.etcd_client import EtcdClient, LeaseNotFoundError
-from services.registry.adapters.etcd_grants import OPS, Attempt, Batch, GrantGroups, Tried
+from services.registry.adapters.etcd_grants import OPS, Attempt, Batch, GrantGroups
 from services.registry.domain.leasing import (
     AcquireAnswer,
     Epoch,
@@ -126,9 +126,15 @@ class Acquisition:
             # A lease made just now is gone already: the store was lost, or took very long.
             return _NOTHING_SEEN, [LeaseGone(lease_id) for _, lease_id in chunk]
         token = Token(self._epoch.generation, view.mark)
-        outcomes = [
-            await self._outcome(one, lease_id, token) for one, (_, lease_id) in zip(tried, chunk, strict=True)
-        ]
+        outcomes: list[Outcome] = []
+        for one, (_, lease_id) in zip(tried, chunk, strict=True):
+            if one.granted:
+                self._used.add(lease_id)
+                outcomes.append(Granted(token, lease_id))
+            elif one.found is None:
+                outcomes.append(LeaseGone(lease_id))
+            else:
+                outcomes.append(await self._existing(one.found))
         return view, outcomes
 
     def _attempt(self, want: Want, lease_id: int) -> Attempt:
@@ -136,14 +142,6 @@ class Acquisition:
         owned = None if lease_id in self._made else self._lease_value
         value = self._values.of(want.account_id, want.settle)
         return Attempt(layout.session_key(want.auth_key_id), value, lease_id, owned)
-
-    async def _outcome(self, tried: Tried, lease_id: int, token: Token) -> Outcome:
-        if tried.granted:
-            self._used.add(lease_id)
-            return Granted(token, lease_id)
-        if tried.found is None:
-            return LeaseGone(lease_id)
-        return await self._existing(tried.found)
 
     async def _existing(self, kv: Any) -> Outcome:
         """What an existing key means: our own earlier attempt, or somebody else's session."""

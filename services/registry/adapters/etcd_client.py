@@ -18,6 +18,7 @@ from services.runtime.addresses import Endpoints
 from services.runtime.channels import open_channel
 from services.runtime.errors import Unavailable
 from services.runtime.logs import get_logger
+from services.runtime.tls import Certificates
 
 __all__ = ["EtcdClient", "LeaseNotFoundError", "kv_pb2", "rpc_pb2"]
 
@@ -34,8 +35,8 @@ class LeaseNotFoundError(Exception):
 
 
 class _Endpoint:
-    def __init__(self, target: Endpoints) -> None:
-        self.channel = open_channel(target, retries=False)
+    def __init__(self, target: Endpoints, tls: Certificates | None) -> None:
+        self.channel = open_channel(target, retries=False, tls=tls)
         self.kv = rpc_pb2_grpc.KVStub(self.channel)
         self.lease = rpc_pb2_grpc.LeaseStub(self.channel)
 
@@ -43,10 +44,10 @@ class _Endpoint:
 class EtcdClient:
     """A bounded, failing-over client. Make it inside the event loop; close it."""
 
-    def __init__(self, endpoints: Endpoints, timeout: timedelta) -> None:
+    def __init__(self, endpoints: Endpoints, timeout: timedelta, tls: Certificates | None = None) -> None:
         """`timeout` bounds a whole operation, all endpoints together."""
         targets = [Endpoints((address,)) for address in endpoints.addresses] or [endpoints]
-        self._endpoints = [_Endpoint(target) for target in targets]
+        self._endpoints = [_Endpoint(target, tls) for target in targets]
         self._timeout = timeout.total_seconds()
         self._current = 0
         self._answers = True

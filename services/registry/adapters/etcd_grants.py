@@ -1,24 +1,29 @@
 """Puts the grants of many callers into few transactions: what waits while one is on its way goes with the
 next.
 
-One etcd transaction holds up to 120 attempts `if the key is absent and the lease is still its worker's then
-put, else read`, all under the condition that the store is of the expected epoch. etcd compares everything
-before it writes anything, and refuses a transaction that writes one key twice, so no two attempts on one key
-share one.
+One etcd transaction holds up to 1,000 attempts `if the key is absent and the lease is still its worker's then
+put, else read`, all under the condition that the store is of the expected epoch. etcd allows 128 operations
+in a transaction and adds up the levels of nested ones, so what is more than that is put into transactions of
+100 inside of the one. etcd compares everything before it writes anything, and refuses a transaction that
+writes one key twice, so no two attempts on one key share one.
 """
 
 import asyncio
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from services.registry.adapters import etcd_layout as layout
 from services.registry.adapters.etcd_client import EtcdClient, LeaseNotFoundError, rpc_pb2
 from services.registry.domain.leasing import Epoch, StoreView
 
 OPS = 110
-"""Attempts in one transaction. etcd allows 128 operations; the leases' records and the mark take some."""
+"""Operations side by side. etcd allows 128; the leases' records and the mark take some."""
+
+_GROUP, _MOST = 100, 1_000
+"""Operations in each inner transaction, and in all: with the mark 11 outside, 100 inside and 2 in each
+of those add up to less than 128, and a thousand are 350 kB, of 1.5 MB that etcd takes."""
 
 VIEW_KEYS = (layout.MIRROR, layout.MARK, layout.OPENING)
 """What `view_of` reads."""
@@ -26,8 +31,7 @@ VIEW_KEYS = (layout.MIRROR, layout.MARK, layout.OPENING)
 _IN_FLIGHT = 2
 
 
-@dataclass(frozen=True, slots=True)
-class Attempt:
+class Attempt(NamedTuple):
     """One session to put on a lease. `owned` is what the lease's record must hold; None for a lease that was
     granted just now, whose record goes with the same transaction."""
 
@@ -37,8 +41,7 @@ class Attempt:
     owned: bytes | None
 
 
-@dataclass(frozen=True, slots=True)
-class Tried:
+class Tried(NamedTuple):
     """What became of an attempt. `found` is the key as it is when it was not free; neither: the lease is
     gone."""
 
@@ -61,6 +64,12 @@ class Batch:
     def size(self) -> int:
         """Operations that it takes."""
         return len(self.attempts) + len(self.records)
+
+
+_SIDE_BY_SIDE = 127
+"""One less than etcd allows: the mark comes last."""
+_GRANTED = Tried(granted=True)
+_CREATE = rpc_pb2.Compare.CREATE
 
 
 class OtherEpochError(Exception):
@@ -110,7 +119,7 @@ class GrantGroups:
     def _take(self) -> list[Batch]:
         """The batches that go together: of one generation, of different keys, within the limit."""
         taken = [self._queue.popleft()]
-        room = OPS + len(taken[0].records) - taken[0].size
+        room = _MOST - taken[0].size
         keys = {attempt.key for attempt in taken[0].attempts}
         while self._queue and self._queue[0].size <= room:
             batch = self._queue[0]
@@ -141,7 +150,7 @@ class GrantGroups:
         generation = batches[0].epoch.generation
         high_water = max(batch.epoch.high_water for batch in batches)
         attempts = [attempt for batch in batches for attempt in batch.attempts]
-        records = [layout.put(layout.lease_key(i), v, i) for batch in batches for i, v in batch.records]
+        records = [record for batch in batches for record in batch.records]
         request = rpc_pb2.TxnRequest(
             compare=[
                 layout.is_value(layout.MIRROR, layout.mirror_value(generation)),
@@ -150,15 +159,14 @@ class GrantGroups:
             ],
             failure=[layout.read(key) for key in VIEW_KEYS],
         )
-        for attempt in attempts:
-            _add_operation(request, attempt)
-        request.success.extend([*records, layout.put(layout.MARK, b"")])
+        _add_operations(request, [*attempts, *records])
+        request.success.append(layout.put(layout.MARK, b""))
         answer = await self._client.txn(request)
         if not answer.succeeded:
             _fail(batches, OtherEpochError(view_of(answer)))
             return
         view = StoreView(answer.header.cluster_id, generation, answer.header.revision)
-        tried = iter([_tried(response.response_txn) for response in answer.responses[: len(attempts)]])
+        tried = iter([_tried(response.response_txn) for response in _responses(answer, len(attempts))])
         for batch in batches:
             own = [next(tried) for _ in batch.attempts]
             if not batch.answer.done():
@@ -172,21 +180,49 @@ def view_of(answer: Any) -> StoreView:
     return StoreView(answer.header.cluster_id, number, mark[0].mod_revision if mark else 0, bool(opening))
 
 
-def _add_operation(request: Any, attempt: Attempt) -> None:
-    """Writes the attempt into the request where it stands: protobuf copies what is put together from parts,
-    once for each level."""
+def _add_operations(request: Any, operations: Sequence[Attempt | tuple[int, bytes]]) -> None:
+    """Side by side if they are few enough, else in groups."""
+    if len(operations) < _SIDE_BY_SIDE:
+        for operation in operations:
+            _add_operation(request, operation)
+        return
+    for start in range(0, len(operations), _GROUP):
+        inner = request.success.add().request_txn
+        for operation in operations[start : start + _GROUP]:
+            _add_operation(inner, operation)
+
+
+def _responses(answer: Any, count: int) -> list[Any]:
+    """The first `count` responses to what `_add_operations` wrote."""
+    if len(answer.responses) > count:  # side by side: each has its own, and the mark has one
+        return list(answer.responses[:count])
+    inner = [one for group in answer.responses[:-1] for one in group.response_txn.responses]
+    return inner[:count]
+
+
+def _add_operation(request: Any, operation: Attempt | tuple[int, bytes]) -> None:
+    """Writes it into the request where it stands: protobuf copies what is put together from parts, once for
+    each level."""
+    if not isinstance(operation, Attempt):
+        lease_id, record = operation
+        request.success.append(layout.put(layout.lease_key(lease_id), record, lease_id))
+        return
+    key, value, lease_id, owned = operation
     txn = request.success.add().request_txn
-    txn.compare.append(layout.is_absent(attempt.key))
-    if attempt.owned is not None:
-        txn.compare.append(layout.is_value(layout.lease_key(attempt.lease_id), attempt.owned))
+    # `layout.is_absent`, in place
+    txn.compare.add(key=key, target=_CREATE, create_revision=0)
+    if owned is not None:
+        txn.compare.append(layout.is_value(layout.lease_key(lease_id), owned))
     put = txn.success.add().request_put
-    put.key, put.value, put.lease = attempt.key, attempt.value, attempt.lease_id
-    txn.failure.add().request_range.key = attempt.key
+    put.key = key
+    put.value = value
+    put.lease = lease_id
+    txn.failure.add().request_range.key = key
 
 
 def _tried(inner: Any) -> Tried:
     if inner.succeeded:
-        return Tried(granted=True)
+        return _GRANTED
     kvs = inner.responses[0].response_range.kvs
     return Tried(granted=False, found=kvs[0] if kvs else None)
 

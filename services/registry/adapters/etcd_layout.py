@@ -17,7 +17,7 @@ from services.registry.domain.leasing import Owner
 PREFIX = "/tgfleet/"
 MIRROR = f"{PREFIX}generation".encode()
 MARK = f"{PREFIX}last-grant".encode()
-"""Written by every transaction that may grant; its mod_revision tells which was the last."""
+"""Written by every transaction that may grant or release; its mod_revision tells which was the last."""
 OPENING = f"{PREFIX}opening".encode()
 """There while the wait after a generation was opened runs: on a lease of its own, so that no clock but etcd's
 counts."""

@@ -20,6 +20,7 @@ from services.registry.domain.leasing import (
     Holder,
     Owner,
     Release,
+    ReleaseAnswer,
     RenewAnswer,
     StoreView,
     Token,
@@ -100,12 +101,15 @@ class EtcdLeaseStore:
         left = await self._client.keep_alive(owned)
         return RenewAnswer(view, tuple(left.get(lease_id, 0) > 0 for lease_id in lease_ids))
 
-    async def release(self, owner: Owner, releases: Sequence[Release]) -> list[bool]:
+    async def release(self, owner: Owner, epoch: Epoch, releases: Sequence[Release]) -> ReleaseAnswer:
         """Frees (clean) or lets settle each session that this owner holds by this token."""
         done: list[bool] = []
-        for start in range(0, len(releases), OPS):
-            done += await self._release(owner, releases[start : start + OPS])
-        return done
+        view = _NOTHING_SEEN
+        for start in range(0, max(len(releases), 1), OPS):
+            answer = await self._release(owner, epoch, releases[start : start + OPS])
+            done += answer.released
+            view = answer.view
+        return ReleaseAnswer(view, tuple(done))
 
     async def holders(self, auth_key_ids: Sequence[str]) -> dict[str, Holder]:
         """Who has these sessions; free ones are left out."""
@@ -119,9 +123,10 @@ class EtcdLeaseStore:
                     found[auth_key_id] = Holder(value.worker_id, value.incarnation, value.settling)
         return found
 
-    async def _release(self, owner: Owner, releases: Sequence[Release]) -> list[bool]:
-        answer = await self._client.get(*(layout.session_key(r.auth_key_id) for r in releases))
-        found = [response.response_range.kvs for response in answer.responses]
+    async def _release(self, owner: Owner, epoch: Epoch, releases: Sequence[Release]) -> ReleaseAnswer:
+        answer = await self._client.get(*VIEW_KEYS, *(layout.session_key(r.auth_key_id) for r in releases))
+        view = view_of(answer)
+        found = [response.response_range.kvs for response in answer.responses[len(VIEW_KEYS) :]]
         done = [False] * len(releases)
         moves: dict[int, Any] = {}
         settle_leases = await self._settle_leases(
@@ -136,10 +141,13 @@ class EtcdLeaseStore:
                 continue
             moves[index] = _move(release, kvs[0], value, settle_leases)
         if moves:
-            answer = await self._client.txn(rpc_pb2.TxnRequest(success=list(moves.values())))
-            for index, response in zip(moves, answer.responses, strict=True):
-                done[index] = response.response_txn.succeeded
-        return done
+            answer = await self._client.txn(rpc_pb2.TxnRequest(success=[*moves.values(), _mark(epoch)]))
+            *moved, marked = (response.response_txn for response in answer.responses)
+            for index, inner in zip(moves, moved, strict=True):
+                done[index] = inner.succeeded
+            if marked.succeeded:
+                view = StoreView(answer.header.cluster_id, epoch.generation, answer.header.revision)
+        return ReleaseAnswer(view, tuple(done))
 
     async def _settle_leases(self, settles: set[timedelta]) -> dict[timedelta, int]:
         """A lease for each settle time, on which sessions end by themselves even while their worker's lease
@@ -154,6 +162,15 @@ def _held(kvs: Any, owner: Owner, token: Token) -> layout.SessionValue | None:
     value = layout.decode_session(kvs[0].value)
     found = Token(value.generation, kvs[0].create_revision)
     return value if (value.incarnation, found) == (owner.incarnation, token) else None
+
+
+def _mark(epoch: Epoch) -> Any:
+    """Moves the mark, unless the store has forgotten changes: then it must stay behind to show that."""
+    known = [
+        layout.is_value(layout.MIRROR, layout.mirror_value(epoch.generation)),
+        layout.is_not_older(layout.MARK, epoch.high_water),
+    ]
+    return layout.nested(known, [layout.put(layout.MARK, b"")], [])
 
 
 def _move(release: Release, kv: Any, value: layout.SessionValue, settle_leases: dict[timedelta, int]) -> Any:

@@ -21,6 +21,7 @@ from services.registry.domain.leasing import (
     Outcome,
     Owner,
     Release,
+    ReleaseAnswer,
     RenewAnswer,
     StoreView,
     Taken,
@@ -131,10 +132,16 @@ class InMemoryLeaseStore:
             held.append(mine)
         return RenewAnswer(self._view(), tuple(held))
 
-    async def release(self, owner: Owner, releases: Sequence[Release]) -> list[bool]:
+    async def release(self, owner: Owner, epoch: Epoch, releases: Sequence[Release]) -> ReleaseAnswer:
         """Frees (clean) or lets settle each session that this owner holds by this token."""
         self._tick()
-        return [self._release(owner, release) for release in releases]
+        before = self._state.revision
+        released = tuple(self._release(owner, release) for release in releases)
+        view = self._view()
+        forgot = view.mirror != epoch.generation or view.mark < epoch.high_water
+        if self._state.revision != before and not forgot:
+            self._move_mark()
+        return ReleaseAnswer(self._view(), released)
 
     async def holders(self, auth_key_ids: Sequence[str]) -> dict[str, Holder]:
         """Who has these sessions; free ones are left out."""

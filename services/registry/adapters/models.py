@@ -2,7 +2,8 @@
 
 Management and migrations use the models, hot paths the tables below (`ACCOUNTS`, ...) with Core statements in
 batches. Rows of accounts are stamped with the revision of their last change, deleted ones leave a tombstone,
-so that watchers can go on from any revision.
+so that watchers can go on from any revision. Wishes (`set_wanted`) are stamped apart, as they change for the
+whole fleet at once and watchers are told of them in few words.
 """
 
 from datetime import datetime
@@ -68,6 +69,7 @@ class AccountRow(RegistryModel, table=True):
     create_time: datetime = Field(sa_column=_time())
     update_time: datetime = Field(sa_column=_time())
     revision: int = Field(sa_type=BigInteger, index=True)
+    wish_revision: int = Field(sa_column=Column(BigInteger, nullable=False, server_default="0", index=True))
 
 
 class LabelRow(RegistryModel, table=True):

@@ -8,7 +8,9 @@ from typing import Any, TypeVar
 from sqlalchemy import ColumnElement, Select, and_, exists, func, or_, select
 
 from services.registry.adapters import models as m
+from services.registry.adapters.sql_among import among
 from services.registry.adapters.sql_rows import (
+    STARTABLE,
     account_from,
     entry_from,
     flags_from,
@@ -16,9 +18,10 @@ from services.registry.adapters.sql_rows import (
     generation_from,
     sealed_from,
     secret_from,
+    startable_from,
     token_from,
 )
-from services.registry.domain.account import Account, AccountView, FloodWait
+from services.registry.domain.account import NOT_BLOCKED, Account, AccountView, FloodWait, Startable
 from services.registry.domain.audit import Entry, Place
 from services.registry.domain.days import day_of
 from services.registry.domain.facts import Death
@@ -33,13 +36,19 @@ from services.registry.ports import (
     Sealed,
     SealedSecret,
     Selection,
+    Wishes,
 )
 from services.runtime.transaction import Transaction
 
 T = TypeVar("T")
 
 BATCH = 5000
-"""Values in one IN list: SQLite allows 32,766 parameters, PostgreSQL's protocol 32,767."""
+"""Values in one statement, so that none takes long."""
+
+_SESSION = and_(m.SECRETS.c.account_id == m.ACCOUNTS.c.account_id, m.SECRETS.c.purpose == "session")
+_STARTABLES = select(
+    *(m.ACCOUNTS.c[name] for name in STARTABLE), m.SECRETS.c.key_id, m.SECRETS.c.nonce, m.SECRETS.c.ciphertext
+).select_from(m.ACCOUNTS.outerjoin(m.SECRETS, _SESSION))
 
 _SLICE = 500
 """Accounts that are made from rows in one go, without a pause."""
@@ -67,8 +76,11 @@ class SqlRead:
     ) -> list[Any]:
         found: list[Any] = []
         for batch in batches(values):
-            found.extend(await self._rows(statement.where(column.in_(batch))))
+            found.extend(await self._rows(statement.where(self._among(column, batch))))
         return found
+
+    def _among(self, column: ColumnElement[Any], values: Collection[Any]) -> ColumnElement[bool]:
+        return among(self._transaction.dialect_name, column, values)
 
     async def accounts(self, refs: Collection[str]) -> dict[str, Account]:
         """Accounts by id or name, keyed by what they were asked with; missing ones are left out."""
@@ -79,6 +91,19 @@ class SqlRead:
         found = await self._with_labels({row.account_id: row for row in rows})
         by_name = {account.name: account for account in found.values()}
         return {ref: found.get(ref) or by_name[ref] for ref in refs if ref in found or ref in by_name}
+
+    async def startables(self, account_ids: Collection[str]) -> dict[str, tuple[Startable, Sealed | None]]:
+        """What acquiring needs of accounts, by id, each with its sealed session if there is one."""
+        found: dict[str, tuple[Startable, Sealed | None]] = {}
+        for batch in batches(account_ids):
+            chosen = _STARTABLES.where(self._among(m.ACCOUNTS.c.account_id, batch))
+            for row in await self._rows(chosen):
+                found[row[0]] = startable_from(row)
+        blocked = [i for i, (account, _) in found.items() if account.block is not NOT_BLOCKED]
+        for account_id, account in (await self.accounts(blocked)).items():
+            startable, sealed = found[account_id]
+            found[account_id] = startable._replace(block=account.block), sealed
+        return found
 
     async def views(self, account_ids: Sequence[str], now: datetime) -> dict[str, AccountView]:
         """Accounts by id, with running waits and today's counts."""
@@ -179,12 +204,15 @@ class SqlRead:
         return {account_id: active(found, now) for account_id, found in waits.items()}
 
     async def changes(self, after: int, now: datetime) -> Changes:
-        """Everything that changed after a revision; after -1, every account.
+        """Everything that changed after a revision; after -1, every account. Accounts of which only the
+        wishes changed are in `wishes` alone.
 
         The revision is read first: what is committed in between (where the isolation level allows it) comes
         again later. Many accounts are read in slices, so that other calls get their turn in between.
         """
         flags = await self.flags()
+        if flags.revision <= after:
+            return Changes((), (), flags)
         changed = m.ACCOUNTS.c.revision > after
         rows = await self._rows(select(m.ACCOUNTS.c.account_id).where(changed))
         gone = await self._rows(select(m.TOMBSTONES.c.account_id).where(m.TOMBSTONES.c.revision > after))
@@ -192,7 +220,20 @@ class SqlRead:
         views: list[AccountView] = []
         for start in range(0, len(ids), _SLICE):
             views.extend((await self.views(ids[start : start + _SLICE], now)).values())
-        return Changes(tuple(views), tuple(row.account_id for row in gone), flags)
+        wishes = await self._wishes(after) if after >= 0 else ()
+        return Changes(tuple(views), tuple(row.account_id for row in gone), flags, wishes)
+
+    async def _wishes(self, after: int) -> tuple[Wishes, ...]:
+        columns = m.ACCOUNTS.c
+        rows = await self._rows(
+            select(columns.wanted_running, columns.wanted_chatting, columns.account_id).where(
+                columns.wish_revision > after, columns.revision <= after
+            )
+        )
+        groups: dict[tuple[bool, bool], list[str]] = defaultdict(list)
+        for running, chatting, account_id in rows:
+            groups[running, chatting].append(account_id)
+        return tuple(Wishes(*wish, tuple(ids)) for wish, ids in groups.items())
 
     async def flags(self) -> FleetFlags:
         """What counts for the whole fleet."""

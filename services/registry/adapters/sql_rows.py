@@ -8,12 +8,14 @@ from functools import lru_cache
 from typing import Any
 
 from services.registry.domain.account import (
+    NOT_BLOCKED,
     Account,
     Block,
     ChatPolicy,
     FloodWait,
     Reason,
     SessionLocation,
+    Startable,
     TransferPolicy,
 )
 from services.registry.domain.audit import Entry, Outcome
@@ -60,6 +62,51 @@ def account_from(row: Any, labels: Mapping[str, str]) -> Account:
         update_time=row.update_time,
         revision=row.revision,
     )
+
+
+STARTABLE = (
+    "account_id",
+    "name",
+    "enabled",
+    "user_id",
+    "session_location",
+    "home_worker",
+    "session_file",
+    "auth_key_id",
+    "proxy_public",
+    "api_id",
+    "device_model",
+    "time_zone",
+    "chat_policy",
+    "settle_ms",
+    "block_reason",
+)
+"""The columns of ACCOUNTS that `startable_from` takes, before those of the sealed session."""
+
+
+def startable_from(row: Any) -> tuple[Startable, Sealed | None]:
+    """From STARTABLE and a session's key id, nonce and ciphertext, which are null when there is none. Of a
+    block only the reason is known."""
+    account_id, name, enabled, user_id, location, home, file, key, proxy, api_id, model, zone = row[:12]
+    policy, settle_ms, block, key_id, nonce, ciphertext = row[12:]
+    startable = Startable(
+        account_id,
+        name,
+        enabled,
+        user_id,
+        _LOCATIONS[location],
+        home,
+        file,
+        key or "",
+        proxy,
+        api_id,
+        model,
+        zone,
+        _policy_from(policy),
+        NOT_BLOCKED if block == Reason.UNSPECIFIED.value else Block(_REASONS[block]),
+        None if settle_ms is None else timedelta(milliseconds=settle_ms),
+    )
+    return startable, None if key_id is None else Sealed(key_id, nonce, ciphertext)
 
 
 def account_values(account: Account) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
+from typing import NamedTuple
 
 
 class SessionLocation(StrEnum):
@@ -116,6 +117,27 @@ class Account:
     create_time: datetime
     update_time: datetime
     revision: int = 0
+
+
+class Startable(NamedTuple):
+    """What of an account decides whether its session is granted, and what goes with the grant; fields as in
+    `Account`. A tuple, as a thousand are made for one acquisition."""
+
+    account_id: str
+    name: str
+    enabled: bool
+    user_id: int
+    session_location: SessionLocation
+    home_worker: str
+    session_file: str
+    auth_key_id: str
+    proxy_public: str
+    api_id: int
+    device_model: str
+    time_zone: str
+    chat_policy: ChatPolicy
+    block: Block
+    settle: timedelta | None
 
 
 @dataclass(frozen=True, slots=True)

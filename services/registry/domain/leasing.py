@@ -7,6 +7,7 @@ DESIGN.md section 3 is the specification.
 import math
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
 SESSIONS_PER_LEASE = 1000
 """etcd slows down with more keys on one lease (STYLE.md)."""
@@ -31,8 +32,7 @@ class Owner:
     incarnation: str
 
 
-@dataclass(frozen=True, slots=True)
-class Want:
+class Want(NamedTuple):
     """A session that a worker asks for."""
 
     account_id: str
@@ -58,8 +58,7 @@ class LeaseTerms:
     settle: timedelta
 
 
-@dataclass(frozen=True, slots=True)
-class Granted:
+class Granted(NamedTuple):
     """The session is the worker's."""
 
     token: Token
@@ -89,10 +88,12 @@ Outcome = Granted | Taken | LeaseGone
 
 @dataclass(frozen=True, slots=True)
 class Epoch:
-    """What a store must know to grant anything: the generation, and the last grant that was answered in it.
+    """What a store must know to grant anything: the generation, and the last change that was answered in it.
 
-    Every grant moves a mark in the store to its own revision, and that revision is put into SQL before it is
-    answered. A store whose mark lies below it has forgotten grants, however far its revision has come since.
+    Every grant and every release moves a mark in the store to its own revision, and that revision is put into
+    SQL before it is answered. A store whose mark lies below it has forgotten some, however far its revision
+    has come since. (A forgotten release would come back as a session that its worker's lease keeps, and that
+    the worker does not know of.)
     """
 
     generation: int
@@ -102,8 +103,8 @@ class Epoch:
 @dataclass(frozen=True, slots=True)
 class StoreView:
     """What the store said of itself with an answer: its identity, the generation mirrored in it (None when it
-    holds none), the revision of its last grant (0 when it knows of none), and whether the wait after the
-    opening of this generation still runs by the store's own clock."""
+    holds none), the revision of its last grant or release (0 when it knows of none), and whether the wait
+    after the opening of this generation still runs by the store's own clock."""
 
     cluster_id: int
     mirror: int | None
@@ -140,6 +141,14 @@ class Release:
 
 
 @dataclass(frozen=True, slots=True)
+class ReleaseAnswer:
+    """Whether each session was still the caller's by its token, in order."""
+
+    view: StoreView
+    released: tuple[bool, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Holder:
     """Who has a session now."""
 
@@ -150,7 +159,7 @@ class Holder:
 
 @dataclass(frozen=True, slots=True)
 class Generation:
-    """The row in SQL. `high_water` is the revision of the last grant that was answered. `mirrored` tells
+    """The row in SQL. `high_water` is the revision of the last change that was answered. `mirrored` tells
     whether the number stands in the store; cluster_id and high_water only mean something then. `waits` is
     False for the very first one, before which nobody can have held anything."""
 
@@ -177,7 +186,7 @@ def loss_of(generation: Generation, view: StoreView) -> str:
         return "The lease store is another cluster"
     if view.mark < generation.high_water:
         return (
-            f"The lease store has forgotten grants: its last is of {view.mark}, not {generation.high_water}"
+            f"The lease store has forgotten changes: its last is of {view.mark}, not {generation.high_water}"
         )
     return ""
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from services.registry.domain.account import Account, Reason, SessionLocation
+from services.registry.domain.account import Reason, SessionLocation, Startable
 from services.registry.domain.leasing import Owner, Taken
 
 _SOON = timedelta(seconds=1)
@@ -30,7 +30,7 @@ class Refusal:
 
 
 def refuse_account(
-    account: Account | None, worker_id: str, file_key: str, starts_stopped: str, now: datetime
+    account: Startable | None, worker_id: str, file_key: str, starts_stopped: str, now: datetime
 ) -> Refusal | None:
     """Whether the account itself forbids it. `file_key` is the key that the worker found in its own session
     file."""
@@ -51,7 +51,7 @@ def refuse_account(
     return None
 
 
-def _refuse_file(account: Account, worker_id: str, file_key: str) -> Refusal | None:
+def _refuse_file(account: Startable, worker_id: str, file_key: str) -> Refusal | None:
     """A file of the same name on another worker may hold any session."""
     if worker_id == account.home_worker and file_key:
         return None

@@ -160,6 +160,11 @@ class Accounts:
             raise NotFound("The selection matches no account.", reason="NO_ACCOUNT_SELECTED", field=field)
         return ids, flags.revision
 
+    async def revision(self) -> int:
+        """The accounts' revision now."""
+        async with self._store.read() as tx:
+            return (await tx.flags()).revision
+
     async def set_wanted(
         self, account_ids: Collection[str], *, running: bool | None, chatting: bool | None
     ) -> tuple[list[str], int]:

@@ -8,21 +8,21 @@ another account has the same one.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from typing import NamedTuple
 
 from services.registry.domain import refusals
-from services.registry.domain.account import Account, FloodWait, SessionLocation
+from services.registry.domain.account import Account, FloodWait, SessionLocation, Startable
 from services.registry.domain.refusals import Refusal
 from services.registry.domain.session import Session
 from services.registry.domain.values import AUTH_KEY_ID
 from services.registry.handlers.accounts import PROXY
 from services.registry.handlers.changes import ChangeSignal
-from services.registry.handlers.material import SESSION, unseal_session
+from services.registry.handlers.material import unseal_session
 from services.registry.ports import Sealed, SecretUnreadableError, Store, Vault
 from services.runtime.errors import InvalidArgument
 
 
-@dataclass(frozen=True, slots=True)
-class AcquireItem:
+class AcquireItem(NamedTuple):
     """A session that a worker wants; `auth_key_id` is what it found in its own file, else empty."""
 
     account_id: str
@@ -33,7 +33,7 @@ class AcquireItem:
 class Candidate:
     """An account that may run, with what its worker needs. `session` is None for a file on the worker."""
 
-    account: Account
+    account: Startable
     auth_key_id: str
     session: Session | None = field(repr=False)
     proxy: str = field(repr=False)
@@ -44,7 +44,7 @@ class Candidate:
 class _Facts:
     """What was read for all items at once."""
 
-    accounts: Mapping[str, Account]
+    accounts: Mapping[str, Startable]
     sessions: Mapping[str, Sealed]
     proxies: Mapping[str, Sealed]
     flood_waits: Mapping[str, tuple[FloodWait, ...]]
@@ -80,19 +80,19 @@ class Candidates:
 
     async def _read(self, items: Sequence[AcquireItem], now: datetime) -> _Facts:
         async with self._store.read() as tx:
-            by_ref = await tx.accounts({item.account_id for item in items})
-            accounts = {account.account_id: account for account in by_ref.values()}
+            found = await tx.startables([item.account_id for item in items])
+            proxied = [account_id for account_id, (account, _) in found.items() if account.proxy_public]
             return _Facts(
-                accounts,
-                await tx.secrets(accounts.keys(), SESSION),
-                await tx.secrets(accounts.keys(), PROXY),
-                await tx.flood_waits(accounts.keys(), now),
+                {account_id: account for account_id, (account, _) in found.items()},
+                {account_id: sealed for account_id, (_, sealed) in found.items() if sealed is not None},
+                await tx.secrets(proxied, PROXY),
+                await tx.flood_waits(found.keys(), now),
                 (await tx.flags()).starts_stopped,
                 {},
             )
 
     async def _bind_files(
-        self, items: Sequence[AcquireItem], accounts: Mapping[str, Account]
+        self, items: Sequence[AcquireItem], accounts: Mapping[str, Startable]
     ) -> dict[str, str]:
         """Notes the keys found in session files on their accounts. Returns the accounts whose key is taken,
         with whose it is."""
@@ -117,7 +117,7 @@ class Candidates:
         self._signal.notify()
         return conflicts
 
-    def _one(self, item: AcquireItem, account: Account, known: _Facts) -> Candidate | Refusal:
+    def _one(self, item: AcquireItem, account: Startable, known: _Facts) -> Candidate | Refusal:
         if item.account_id in known.conflicts:
             return refusals.conflict(known.conflicts[item.account_id])
         try:
@@ -127,7 +127,7 @@ class Candidates:
         key = session.auth_key_id if session else item.auth_key_id
         return Candidate(account, key, session, proxy, known.flood_waits.get(account.account_id, ()))
 
-    def _open(self, account: Account, known: _Facts) -> tuple[Session | None, str]:
+    def _open(self, account: Startable, known: _Facts) -> tuple[Session | None, str]:
         """Session and proxy in the clear. Raises SecretUnreadableError."""
         account_id = account.account_id
         proxy = ""
@@ -144,7 +144,7 @@ def _present(secrets: Mapping[str, Sealed], account_id: str) -> Sealed:
     return secrets[account_id]
 
 
-def _is_new_key(account: Account, key: str) -> bool:
+def _is_new_key(account: Startable, key: str) -> bool:
     return account.session_location is SessionLocation.WORKER_FILE and key != account.auth_key_id
 
 

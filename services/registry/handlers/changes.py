@@ -12,7 +12,7 @@ from datetime import datetime
 
 from services.registry.domain.account import AccountView
 from services.registry.domain.days import day_of
-from services.registry.ports import Changes, Store
+from services.registry.ports import Changes, Store, Wishes
 from services.runtime.clock import Clock
 
 POLL_SECONDS = 0.5
@@ -45,6 +45,7 @@ class Update:
     snapshot_complete: bool
     starts_stopped: str | None
     revision: int
+    wishes: tuple[Wishes, ...] = ()
 
 
 class AccountWatch:
@@ -69,9 +70,9 @@ class AccountWatch:
             waiter = self._signal.current()
             for update in await self._days_over(days, revision):
                 yield update
-            if not await self._is_newer(revision):
-                continue
             changes = await self._changes(revision)
+            if changes.flags.revision <= revision:
+                continue
             for update in _messages(changes, stopped_before=stopped, snapshot=False):
                 days.note(update.accounts, self._clock.wall())
                 yield update
@@ -91,10 +92,6 @@ class AccountWatch:
     async def _changes(self, after: int) -> Changes:
         async with self._store.read() as tx:
             return await tx.changes(after, self._clock.wall())
-
-    async def _is_newer(self, revision: int) -> bool:
-        async with self._store.read() as tx:
-            return (await tx.flags()).revision > revision
 
 
 class _Days:
@@ -132,7 +129,8 @@ def _messages(changes: Changes, *, stopped_before: str | None, snapshot: bool) -
         Update(part, (), snapshot_complete=False, starts_stopped=None, revision=0) for part in parts[:-1]
     ]
     deleted = () if snapshot else changes.deleted
-    return [*updates, Update(parts[-1], deleted, snapshot, news, changes.flags.revision)]
+    last = Update(parts[-1], deleted, snapshot, news, changes.flags.revision, changes.wishes)
+    return [*updates, last]
 
 
 async def _wait(waiter: asyncio.Event, stopping: asyncio.Event) -> None:

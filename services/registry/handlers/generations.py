@@ -3,12 +3,13 @@ so at once.
 
 The number stands in SQL and is mirrored in the store. Opening is: the row in SQL first (compare and set),
 then the mirror (compare and set), then the row says `mirrored`; only then is anything granted, and only T + S
-after the row was written. A registry that dies between the steps leaves them to the next one.
+after the mirror was written, which is what ends renewals in the former generation. A registry that dies
+between the steps leaves them to the next one.
 """
 
 import asyncio
-from dataclasses import dataclass
-from datetime import timedelta
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 
 from services.registry.domain.leasing import Generation, StoreView, loss_of, wait_after_loss
 from services.registry.ports import LeaseStore, Store
@@ -31,6 +32,7 @@ class _Seen:
     """When this process first saw a generation, and how old it was then by the clock on the wall."""
 
     number: int
+    opened_at: datetime
     monotonic: float
     age: float
 
@@ -48,6 +50,7 @@ class Generations:
         self._lease_ttl = lease_ttl
         self._settle = settle
         self._seen: _Seen | None = None
+        self._last: Generation | None = None
         self._wanted = (0, 0)
         self._confirmed = (0, 0)
         self._flushing = asyncio.Lock()
@@ -59,8 +62,9 @@ class Generations:
                 generation = await tx.generation()
             if generation is not None:
                 self._note(generation)
-            if generation is not None and generation.mirrored:
-                return generation
+            self._last = generation if generation is not None and generation.mirrored else None
+            if self._last is not None:
+                return self._last
             if generation is None:
                 await self._open(None, await self._leases.view(), "There was no generation yet")
             else:
@@ -68,6 +72,18 @@ class Generations:
         raise Unavailable(
             "Several registries are setting up the lease store at once; try again.", reason="ETCD_UNAVAILABLE"
         )
+
+    async def for_renewal(self) -> Generation:
+        """The generation that this process read last, at most a second ago unless the database is away; only
+        a process that has read none yet asks. Raises Unavailable.
+
+        Renewals may go by it while the store's mirror says the same, however old it is, so that sessions
+        outlive an outage of the database. For nothing is granted in a later generation before its number has
+        stood in the mirror for T + S by the store's own clock (`OPENING`), while each renewal that saw the
+        former number was sent before that, and no worker uses a session longer than T after it sent one, or
+        revives a lease whose time is over. Grants are another matter: they read SQL.
+        """
+        return self._last or await self.current()
 
     async def accept(self, generation: Generation, view: StoreView) -> bool:
         """Whether an answer of the store belongs to this generation. If not, the next one is opened and the
@@ -77,9 +93,9 @@ class Generations:
             await self._open(generation, view, loss)
         return not loss
 
-    async def accept_grants(self, generation: Generation, view: StoreView) -> bool:
+    async def accept_changes(self, generation: Generation, view: StoreView) -> bool:
         """As `accept`; and when it is so, the store's revision is on disk, so that a store that has forgotten
-        these grants will be found out."""
+        these grants or releases will be found out."""
         accepted = await self.accept(generation, view)
         return accepted and await self._remember(generation.number, view.mark)
 
@@ -110,18 +126,20 @@ class Generations:
         while True:
             try:
                 generation = await self.current()
-                await self.accept_grants(generation, await self._leases.view())
+                await self.accept_changes(generation, await self._leases.view())
             except Unavailable as error:
                 _log.debug("the lease store or the database is away", reason=error.reason)
             await asyncio.sleep(WATCH_SECONDS)
 
     def _note(self, generation: Generation) -> _Seen:
         """When this process first saw that generation."""
-        if self._seen is None or self._seen.number != generation.number:
+        seen = self._seen
+        if seen is None or (seen.number, seen.opened_at) != (generation.number, generation.opened_at):
             age = max(0.0, (self._clock.wall() - generation.opened_at).total_seconds())
-            self._seen = _Seen(generation.number, self._clock.monotonic(), age)
+            seen = _Seen(generation.number, generation.opened_at, self._clock.monotonic(), age)
+            self._seen = seen
             _GENERATION.set(generation.number)
-        return self._seen
+        return seen
 
     async def _open(self, before: Generation | None, view: StoreView, why: str) -> None:
         number = max(before.number if before else 0, view.mirror or 0) + 1
@@ -149,7 +167,7 @@ class Generations:
                 return
             view = written
         async with self._store.write() as tx:
-            await tx.confirm_mirror(generation.number, view)
+            await tx.confirm_mirror(generation.number, view, self._clock.wall())
 
     async def _remember(self, number: int, revision: int) -> bool:
         """Puts the highest revision seen on disk. Callers that wait for each other share one write."""
@@ -162,4 +180,6 @@ class Generations:
                 current = await tx.raise_high_water(number, highest)
             if current:
                 self._confirmed = (number, highest)
+                if self._last is not None and self._last.number == number:
+                    self._last = replace(self._last, high_water=max(self._last.high_water, highest))
             return current

@@ -5,12 +5,14 @@ Acquiring looks at the accounts in SQL, then takes the keys in the lease store, 
 on disk, and only then answers.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
 from services.registry.domain import refusals
-from services.registry.domain.account import Account
+from services.registry.domain.account import Account, Startable
 from services.registry.domain.leasing import (
     MAX_BATCH,
     Generation,
@@ -23,6 +25,7 @@ from services.registry.domain.leasing import (
     Release,
     Token,
     Want,
+    loss_of,
 )
 from services.registry.domain.refusals import Refusal
 from services.registry.domain.values import WORKER_ID
@@ -42,8 +45,7 @@ _ACQUIRED = counter(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Grant:
+class Grant(NamedTuple):
     """A session to use."""
 
     candidate: Candidate
@@ -107,8 +109,9 @@ class Sessions:
             found if isinstance(found, Refusal) else self._result(found, next(outcomes, None), owner)
             for found in ready
         ]
-        for result in results:
-            _ACQUIRED.labels(result.reason if isinstance(result, Refusal) else "GRANTED").inc()
+        counted = Counter(result.reason if isinstance(result, Refusal) else "GRANTED" for result in results)
+        for name, number in counted.items():
+            _ACQUIRED.labels(name).inc(number)
         return results, new_leases
 
     async def renew(self, owner: Owner, lease_ids: Sequence[int]) -> list[bool]:
@@ -116,8 +119,11 @@ class Sessions:
         _check_owner(owner)
         if len(lease_ids) > MAX_BATCH:
             raise InvalidArgument(f"At most {MAX_BATCH} leases in one call.", field="lease_ids")
-        generation = await self._generations.current()
+        generation = await self._generations.for_renewal()
         answer = await self._leases.renew(owner, generation.number, lease_ids)
+        if loss_of(generation, answer.view):  # or what was read last is not the latest any more
+            generation = await self._generations.current()
+            answer = await self._leases.renew(owner, generation.number, lease_ids)
         if not await self._generations.accept(generation, answer.view):
             return [False] * len(lease_ids)
         return list(answer.held)
@@ -129,13 +135,16 @@ class Sessions:
             raise InvalidArgument(f"At most {MAX_BATCH} sessions in one call.", field="releases")
         for index, item in enumerate(items):
             check_key_id(item.auth_key_id, f"releases[{index}].auth_key_id")
+        generation = await self._generations.current()
         async with self._store.read() as tx:
             accounts = await tx.accounts({item.account_id for item in items})
         releases = [
             Release(i.auth_key_id, i.token, i.clean, self._settle_of(accounts.get(i.account_id)))
             for i in items
         ]
-        return await self._leases.release(owner, releases)
+        answer = await self._leases.release(owner, generation.epoch, releases)
+        await self._generations.accept_changes(generation, answer.view)
+        return list(answer.released)
 
     async def _look(
         self, worker_id: str, items: Sequence[AcquireItem], assigned: frozenset[str] | None, now: datetime
@@ -165,7 +174,7 @@ class Sessions:
         if not wants:
             return (), ()
         answer = await self._leases.acquire(owner, request_id, generation.epoch, wants, held)
-        if not await self._generations.accept_grants(generation, answer.view):
+        if not await self._generations.accept_changes(generation, answer.view):
             return (), ()
         return answer.outcomes, answer.new_leases
 
@@ -178,10 +187,10 @@ class Sessions:
         return refusals.new_generation(now + wait) if wait else found
 
     def _result(self, found: Candidate, outcome: Outcome | None, owner: Owner) -> Grant | Refusal:
+        if isinstance(outcome, Granted):
+            return Grant(found, outcome.token, outcome.lease_id)
         now = self._clock.wall()
         match outcome:
-            case Granted(token, lease_id):
-                return Grant(found, token, lease_id)
             case LeaseGone():
                 return refusals.lease_gone(now)
             case None:
@@ -190,7 +199,7 @@ class Sessions:
             case _:
                 return refusals.taken(outcome, owner, now)
 
-    def _settle_of(self, account: Account | None) -> timedelta:
+    def _settle_of(self, account: Account | Startable | None) -> timedelta:
         return max(self._settle, account.settle) if account and account.settle else self._settle
 
 

@@ -13,6 +13,7 @@ from aetcd.rpc import rpc_pb2, rpc_pb2_grpc
 from services.runtime.addresses import Endpoints
 from services.runtime.channels import open_channel
 from services.runtime.errors import Unavailable
+from services.runtime.tls import Certificates
 
 __all__ = ["EtcdClient", "LeaseGoneError", "rpc_pb2"]
 
@@ -26,10 +27,10 @@ class LeaseGoneError(Exception):
 class EtcdClient:
     """Calls the endpoint that answered last, then the others. Make it inside the event loop; close it."""
 
-    def __init__(self, endpoints: Endpoints, timeout: float) -> None:
+    def __init__(self, endpoints: Endpoints, timeout: float, tls: Certificates | None = None) -> None:
         """`timeout` in seconds bounds each attempt."""
         targets = [Endpoints((address,)) for address in endpoints.addresses] or [endpoints]
-        self._channels = [open_channel(target, retries=False) for target in targets]
+        self._channels = [open_channel(target, retries=False, tls=tls) for target in targets]
         self._timeout = timeout
         self._current = 0
 

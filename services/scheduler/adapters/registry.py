@@ -10,7 +10,7 @@ from services.runtime.calls import open_call, unary
 from services.runtime.errors import Unavailable
 from services.scheduler import wire
 from services.scheduler.domain.commands import ReportCrashes, SetWanted
-from services.scheduler.domain.events import AccountsChanged, AccountsSnapshot
+from services.scheduler.domain.events import AccountsChanged, AccountsSnapshot, Wishes
 from services.scheduler.domain.model import AccountSpec
 from services.scheduler.ports import Resolved, Saved, Selection, WatchBegan
 from tgfleet.registry.v1 import registry_pb2
@@ -34,6 +34,11 @@ class RegistryClient:
         )
         answer = await unary(self._stub.ResolveAccounts, request, timeout=min(time_left, _TIMEOUT))
         return Resolved(list(answer.account_ids), answer.revision)
+
+    async def revision(self, time_left: float) -> int:
+        request = registry_pb2.ResolveAccountsRequest(revision_only=True)
+        answer = await unary(self._stub.ResolveAccounts, request, timeout=min(time_left, _TIMEOUT))
+        return answer.revision
 
     async def set_wanted(self, command: SetWanted) -> Saved:
         request = registry_pb2.SetWantedRequest(
@@ -83,4 +88,5 @@ def _change(message: registry_pb2.WatchAccountsResponse) -> AccountsChanged:
         deleted=list(message.deleted_account_ids),
         revision=message.revision,
         starts_stopped=message.starts_stopped if message.starts_stopped_changed else None,
+        wishes=[Wishes(one.running, one.chatting, list(one.account_ids)) for one in message.wishes],
     )

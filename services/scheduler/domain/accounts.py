@@ -170,6 +170,10 @@ class Accounts:
             self._sorted = sorted(self._by_id.values(), key=lambda entry: entry.spec.name)
         return self._sorted
 
+    def ids_by_priority(self) -> list[str]:
+        """The ids of all, by priority (high first), then name: the order in which the registry selects."""
+        return [e.account_id for e in sorted(self.by_name(), key=lambda entry: -entry.spec.priority)]
+
     def _index(self, before: AccountSpec | None, spec: AccountSpec) -> None:
         if before is not None and before.name == spec.name:
             return

@@ -21,7 +21,7 @@ class Stage(Enum):
 
 @dataclass(slots=True)
 class Pending:
-    """An account without a result. `held` is the WAITING that it gets when `wait_for` is over."""
+    """An account without a result. `held` is what it gets when `wait_for` is over."""
 
     stage: Stage
     held: Verdict | None = None

@@ -19,6 +19,15 @@ class AccountsSnapshot:
 
 
 @dataclass(slots=True)
+class Wishes:
+    """What is wanted now of accounts of which nothing else changed."""
+
+    running: bool
+    chatting: bool
+    account_ids: Sequence[str]
+
+
+@dataclass(slots=True)
 class AccountsChanged:
     """Changes after the snapshot. `starts_stopped` is None when it did not change."""
 
@@ -26,6 +35,7 @@ class AccountsChanged:
     deleted: Sequence[str] = ()
     revision: int = 0
     starts_stopped: str | None = None
+    wishes: Sequence[Wishes] = ()
 
 
 @dataclass(slots=True)

@@ -140,6 +140,7 @@ class Fleet:
         self.parked: dict[str, set[str]] = {}  # by worker: accounts that wait for it to come or to change
         self.room_freed = False
         self.user_ids_dirty = False
+        self.watched = True  # whether anybody looks at what is published of sessions
 
     @property
     def warming(self) -> bool:
@@ -160,7 +161,9 @@ class Fleet:
         return self.files.holders(self.key_of(spec))
 
     def publish(self, entry: Entry, state: SessionState, verdict: Verdict | None, worker_id: str) -> None:
-        """Shows a session's new state to people."""
+        """Shows a session's new state to people, if any look."""
+        if not self.watched:
+            return
         reason, detail = (verdict.reason, verdict.detail) if verdict else (_NO_REASON, "")
         self.outbox.add(
             c.PublishSession(entry.account_id, entry.spec.name, worker_id, state, reason, detail, self.wall)

@@ -11,6 +11,11 @@ from services.scheduler.domain.fleet import Fleet, SavingBatch
 from services.scheduler.domain.model import CallKind
 
 _MOMENT = 1e-6  # seconds: later than now, but before anything else
+_HEAD_START = 0.025
+"""Seconds that the first slice of a large call has the registry to itself once its wish is recorded: what its
+workers need to acquire the sessions."""
+_PATIENCE = 0.2
+"""Seconds after which the call goes on although that wish is not recorded yet."""
 
 # What each call wishes: (running, chatting).
 _WISHES: dict[CallKind, tuple[bool | None, bool | None]] = {
@@ -38,14 +43,14 @@ def call_started(fleet: Fleet, event: e.CallStarted) -> None:
         call.selected.extend(new)
         call.chosen.update(new)
         call.backlog.extend(new)
-        _decide_some(fleet, call, fleet.rules.first_slice)
+        _decide_some(fleet, call, fleet.rules.first_slice, pause=_PATIENCE)
     _extend(fleet, call, event)
     results.finish_if_done(fleet, call)
 
 
 def go_on(fleet: Fleet, call: FleetCall) -> None:
     """The next slice of a large call."""
-    _decide_some(fleet, call, fleet.rules.next_slices)
+    _decide_some(fleet, call, fleet.rules.next_slices, pause=_MOMENT)
     results.finish_if_done(fleet, call)
 
 
@@ -55,6 +60,8 @@ def wanted_saved(fleet: Fleet, event: e.WantedSaved) -> None:
     batch = fleet.saving.pop(event.batch, None)
     if batch is None:
         return
+    if batch.call.backlog:
+        fleet.timers.set(fleet.now + _HEAD_START, "call_more", batch.call.key)
     for account_id in batch.account_ids:
         entry = fleet.accounts.get(account_id)
         if entry is None:
@@ -123,8 +130,8 @@ def _extend(fleet: Fleet, call: FleetCall, event: e.CallStarted) -> None:
     fleet.outbox.progressed(call)
 
 
-def _decide_some(fleet: Fleet, call: FleetCall, limit: int) -> None:
-    """Decides a slice of the accounts; the rest a moment later, so that the first results need not wait for
+def _decide_some(fleet: Fleet, call: FleetCall, limit: int, *, pause: float) -> None:
+    """Decides a slice of the accounts; the rest after a pause, so that the first results need not wait for
     the last."""
     saves = []
     call.deciding = True
@@ -139,7 +146,7 @@ def _decide_some(fleet: Fleet, call: FleetCall, limit: int) -> None:
     if saves:
         _save(fleet, call, saves)
     if call.backlog:
-        fleet.timers.set(fleet.now + _MOMENT, "call_more", call.key)
+        fleet.timers.set(fleet.now + (pause if saves else _MOMENT), "call_more", call.key)
 
 
 def _save(fleet: Fleet, call: FleetCall, entries: list[Entry]) -> None:

@@ -247,4 +247,4 @@ class Rules:
     fleet_users_delay: float = 0.5
     max_per_command: int = 500
     first_slice: int = 128  # accounts of a large call that are decided at once
-    next_slices: int = 1000
+    next_slices: int = 2500

@@ -176,6 +176,7 @@ def _send_start(fleet: Fleet, entry: Entry) -> bool:
     entry.active_since = fleet.now
     entry.command_id = fleet.outbox.start(worker, entry.request_id, item)
     entry.last_worker = worker.worker_id
+    results.starting(entry)
     return True
 
 

@@ -25,6 +25,9 @@ def changed(fleet: Fleet, event: e.AccountsChanged) -> None:
     fleet.accounts.revision = max(fleet.accounts.revision, event.revision)
     for spec in event.accounts:
         _changed(fleet, spec, event.revision)
+    for wishes in event.wishes:
+        for account_id in wishes.account_ids:
+            _wished(fleet, account_id, wishes, event.revision)
     for account_id in event.deleted:
         _deleted(fleet, account_id)
     if event.starts_stopped is not None and event.starts_stopped != fleet.starts_stopped:
@@ -52,6 +55,24 @@ def _changed(fleet: Fleet, spec: AccountSpec, revision: int) -> None:
         or (spec.wanted_running and not before.wanted_running)
         or (spec.floods != before.floods and entry.next_try is not None and not spec.floods)
     ):
+        pursuit.afresh(fleet, entry)
+    else:
+        pursuit.pursue(fleet, entry)
+
+
+def _wished(fleet: Fleet, account_id: str, wishes: e.Wishes, revision: int) -> None:
+    """As `_changed` for a spec that differs in its wishes alone. Mostly the echo of a wish that this
+    scheduler recorded itself, for the whole fleet at once."""
+    entry = fleet.accounts.get(account_id)
+    if entry is None:
+        return
+    spec, wanted_before = entry.spec, entry.spec.wanted_running
+    if revision >= entry.wanted_revision:
+        spec.wanted_running, spec.wanted_chatting = wishes.running, wishes.chatting
+    entry.touched.add(entry)
+    if wanted_before and spec.enabled and not entry.wants_to_run():
+        results.wish_ended(fleet, entry, _why_ended(entry))
+    if spec.wanted_running and not wanted_before:
         pursuit.afresh(fleet, entry)
     else:
         pursuit.pursue(fleet, entry)

@@ -2,7 +2,7 @@
 an account and knows which calls that answers.
 """
 
-from services.scheduler.domain import sentences
+from services.scheduler.domain import retries, sentences
 from services.scheduler.domain.accounts import Entry, Phase
 from services.scheduler.domain.calls import FleetCall, Pending, Stage
 from services.scheduler.domain.fleet import Fleet
@@ -38,9 +38,9 @@ def finish_if_done(fleet: Fleet, call: FleetCall) -> None:
 
 
 def give_or_hold(fleet: Fleet, call: FleetCall, entry: Entry, verdict: Verdict) -> None:
-    """A WAITING ends the account's part of the call only when `wait_for` is over."""
+    """What is waited for ends the account's part of the call only when `wait_for` is over."""
     pending = call.pending[entry.account_id]
-    if verdict.outcome is Outcome.WAITING and fleet.now < call.wait_until:
+    if retries.is_waited_for(verdict) and fleet.now < call.wait_until:
         pending.held = verdict
         return
     give(fleet, call, entry, verdict)
@@ -57,6 +57,13 @@ def not_started(fleet: Fleet, entry: Entry, verdict: Verdict) -> None:
             give(
                 fleet, call, entry, sentences.not_running("The session ended before chat could be switched.")
             )
+
+
+def starting(entry: Entry) -> None:
+    """A start was sent: what an earlier one came to is no answer any more, and this one's end will be."""
+    for call in entry.calls:
+        if call.kind is CallKind.START_ALL:
+            call.pending[entry.account_id].held = None
 
 
 def stopped(fleet: Fleet, entry: Entry, worker_id: str) -> None:

@@ -11,7 +11,7 @@ import math
 import random
 from enum import Enum
 
-from services.scheduler.domain.model import Reason, Rules
+from services.scheduler.domain.model import Outcome, Reason, Rules, Verdict
 
 MIN_DELAY = 0.1
 """Never sooner than this (seconds), whatever the answer said: a wrong clock must not make a busy loop."""
@@ -58,6 +58,14 @@ _TABLE: dict[Reason, Retry] = {
 def classify(reason: Reason) -> Retry:
     """How an ending with this reason is treated."""
     return _TABLE[reason]
+
+
+def is_waited_for(verdict: Verdict) -> bool:
+    """Whether `wait_for` outlasts this ending: a WAITING, and the loss of the worker that was starting the
+    account, which says nothing of the account and is followed by a start elsewhere at once. What Telegram, a
+    proxy or the session brought about is a result, although the fleet tries some of it again later:
+    whoever asked may have to act on it."""
+    return verdict.outcome is Outcome.WAITING or verdict.reason is Reason.WORKER_LOST
 
 
 def backoff(attempt: int, rules: Rules, rng: random.Random) -> float:

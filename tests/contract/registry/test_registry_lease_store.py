@@ -60,6 +60,13 @@ async def acquire(
     return await harness.store.acquire(owner, request, Epoch(generation, high_water), wanted, held)
 
 
+async def release(
+    harness: Harness, owner: Owner, releases: Sequence[Release], *, high_water: int = 0
+) -> list[bool]:
+    answer = await harness.store.release(owner, Epoch(GENERATION, high_water), releases)
+    return list(answer.released)
+
+
 def granted(outcome: Outcome) -> Granted:
     assert isinstance(outcome, Granted), outcome
     return outcome
@@ -255,10 +262,10 @@ async def test_a_clean_release_frees_at_once_and_the_next_token_is_newer(harness
     await opened(harness)
     [key] = keys(1)
     first = granted((await acquire(harness, ALICE, wants([key]))).outcomes[0])
-    assert await harness.store.release(ALICE, released(key, first.token, clean=True)) == [True]
+    assert await release(harness, ALICE, released(key, first.token, clean=True)) == [True]
     second = granted((await acquire(harness, BOB, wants([key]), request="r2")).outcomes[0])
     assert second.token > first.token
-    assert await harness.store.release(ALICE, released(key, first.token, clean=True)) == [False]
+    assert await release(harness, ALICE, released(key, first.token, clean=True)) == [False]
     assert (await harness.store.holders([key]))[key].worker_id == "bob"
 
 
@@ -267,11 +274,11 @@ async def test_only_the_holder_releases_by_its_token(harness: Harness, clean: bo
     await opened(harness)
     [key] = keys(1)
     token = granted((await acquire(harness, ALICE, wants([key]))).outcomes[0]).token
-    assert await harness.store.release(BOB, released(key, token, clean=clean)) == [False]
+    assert await release(harness, BOB, released(key, token, clean=clean)) == [False]
     stale = replace(token, revision=token.revision - 1)
-    assert await harness.store.release(ALICE, released(key, stale, clean=clean)) == [False]
+    assert await release(harness, ALICE, released(key, stale, clean=clean)) == [False]
     former = replace(token, generation=token.generation - 1)
-    assert await harness.store.release(ALICE, released(key, former, clean=clean)) == [False]
+    assert await release(harness, ALICE, released(key, former, clean=clean)) == [False]
     assert not (await harness.store.holders([key]))[key].settling
 
 
@@ -280,9 +287,9 @@ async def test_an_unclean_release_settles_even_while_the_workers_lease_goes_on(h
     [key, other] = keys(2)
     answer = await acquire(harness, ALICE, wants([key, other]))
     token, lease_id = granted(answer.outcomes[0]).token, answer.new_leases[0].lease_id
-    assert await harness.store.release(ALICE, released(key, token, clean=False)) == [True]
-    assert await harness.store.release(ALICE, released(key, token, clean=False)) == [True]
-    assert await harness.store.release(ALICE, released(key, token, clean=True)) == [False]
+    assert await release(harness, ALICE, released(key, token, clean=False)) == [True]
+    assert await release(harness, ALICE, released(key, token, clean=False)) == [True]
+    assert await release(harness, ALICE, released(key, token, clean=True)) == [False]
     assert (await harness.store.holders([key]))[key].settling
     repeat = await acquire(harness, ALICE, wants([key]))
     assert taken(repeat.outcomes[0]).settling
@@ -297,6 +304,37 @@ async def test_an_unclean_release_settles_even_while_the_workers_lease_goes_on(h
     pytest.fail("the released session never came free")
 
 
+@pytest.mark.parametrize("clean", [True, False])
+async def test_a_release_moves_the_mark_so_that_forgetting_it_is_found_out(
+    harness: Harness, clean: bool
+) -> None:
+    await opened(harness)
+    [key] = keys(1)
+    answer = await acquire(harness, ALICE, wants([key]))
+    token = granted(answer.outcomes[0]).token
+    epoch = Epoch(GENERATION, answer.view.mark)
+    gone = await harness.store.release(ALICE, epoch, released(key, token, clean=clean))
+    assert gone.released == (True,)
+    assert gone.view.mark > answer.view.mark
+    assert gone.view == await harness.store.view()
+    idle = await harness.store.release(BOB, epoch, released(key, token, clean=clean))
+    assert idle.view == gone.view, "what changed nothing moves nothing"
+
+
+async def test_a_release_does_not_hide_that_the_store_has_forgotten_changes(harness: Harness) -> None:
+    await opened(harness)
+    first, second, third = keys(3)
+    answer = await acquire(harness, ALICE, wants([first, second, third]))
+    tokens = [granted(outcome).token for outcome in answer.outcomes]
+    later = Epoch(GENERATION, answer.view.mark + 1)
+    gone = await harness.store.release(ALICE, later, released(first, tokens[0], clean=True))
+    assert gone.released == (True,)
+    assert gone.view.mark == (await harness.store.view()).mark == answer.view.mark
+    other = Epoch(GENERATION + 1, 0)
+    gone = await harness.store.release(ALICE, other, released(second, tokens[1], clean=False))
+    assert gone.view.mark == (await harness.store.view()).mark == answer.view.mark
+
+
 async def test_a_thousand_sessions_fit_into_one_call_and_lease(harness: Harness) -> None:
     await opened(harness)
     many = keys(SESSIONS_PER_LEASE)
@@ -305,7 +343,7 @@ async def test_a_thousand_sessions_fit_into_one_call_and_lease(harness: Harness)
     assert len({g.lease_id for g in grants}) == 1
     assert len(answer.new_leases) == 1
     releases = [Release(k, g.token, clean=True, settle=SETTLE) for k, g in zip(many, grants, strict=True)]
-    assert await harness.store.release(ALICE, releases) == [True] * len(many)
+    assert await release(harness, ALICE, releases) == [True] * len(many)
     assert await harness.store.holders(many) == {}
 
 

@@ -35,10 +35,11 @@ class Pod:
         return str(module)
 
     def mounts(self) -> Iterator[tuple[str, Mapping[str, Any]]]:
-        """Where each volume is mounted, and the volume."""
-        volumes = {volume["name"]: volume for volume in self.spec["volumes"]}
+        """Where each volume is mounted, and the volume; nothing is known of one that is claimed."""
+        volumes = {volume["name"]: volume for volume in self.spec.get("volumes", ())}
+        claimed = set() if self.kind != "StatefulSet" else {"data"}
         for mount in self.container["volumeMounts"]:
-            yield mount["mountPath"], volumes[mount["name"]]
+            yield mount["mountPath"], {} if mount["name"] in claimed else volumes[mount["name"]]
 
 
 def pods(target: str) -> dict[str, Pod]:

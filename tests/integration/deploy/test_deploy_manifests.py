@@ -17,7 +17,7 @@ from services.runtime.health import LIVE
 from services.runtime.process import RuntimeSettings
 from services.runtime.setting_names import ALL_NAMES
 from services.runtime.settings import load
-from tests.integration.deploy.pods import ours, pods
+from tests.integration.deploy.pods import Pod, ours, pods
 from tests.support.manifests import TARGETS, committed, manifests, of_kind, render
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -196,9 +196,36 @@ def test_production_runs_two_or_more_of_each() -> None:
 def test_production_names_each_pod_in_its_certificate() -> None:
     for name in ("registry", "scheduler", "worker", "gateway"):
         pod = ours("production")[name]
-        (volume,) = [v["csi"]["volumeAttributes"] for _, v in pod.mounts() if "csi" in v]
+        (volume,) = [v["csi"]["volumeAttributes"] for path, v in pod.mounts() if path == "/run/tls"]
         assert volume["csi.cert-manager.io/uri-sans"] == f"spiffe://tgfleet/{name}/${{POD_NAME}}"
         assert volume["csi.cert-manager.io/dns-names"] == f"{name}.tgfleet"
+
+
+def test_etcd_takes_only_certificates_of_a_ca_of_its_own() -> None:
+    """Of the fleet's CA every worker has one."""
+    everything = pods("production")
+    arguments = dict(
+        one.removeprefix("--").split("=", 1) for one in everything["etcd"].container["command"][1:]
+    )
+    assert arguments["client-cert-auth"] == arguments["peer-client-cert-auth"] == "true"
+    urls = [value for name, value in arguments.items() if "client-url" in name or "peer-url" in name]
+    assert len(urls) == 4
+    assert all(url.startswith("https://") for url in [*urls, arguments["initial-cluster"].partition("=")[2]])
+    mounted = [f"{path}/" for path, _ in everything["etcd"].mounts()]
+    files = [value for name, value in arguments.items() if name.endswith("-file")]
+    assert len(files) == 6
+    assert all(any(file.startswith(path) for path in mounted) for file in files)
+    issuers = {
+        name: {v["csi"]["volumeAttributes"]["csi.cert-manager.io/issuer-name"] for _, v in _csi(pod)}
+        for name, pod in everything.items()
+    }
+    with_etcds = {name for name, found in issuers.items() if "tgfleet-etcd" in found}
+    assert with_etcds == {"etcd", "registry", "scheduler"}
+    assert issuers["etcd"] == {"tgfleet-etcd"}
+
+
+def _csi(pod: Pod) -> list[tuple[str, Any]]:
+    return [(path, volume) for path, volume in pod.mounts() if "csi" in volume]
 
 
 def test_etcd_is_a_version_that_keeps_its_data() -> None:

@@ -42,8 +42,9 @@ class Machine:
 
     folder: Path
     etcd: EtcdProcess
+    etcd_with_tls: EtcdProcess
     secrets: dict[str, dict[str, str]]
-    authority: Authority
+    issuers: dict[str, Authority]
     ports: dict[tuple[str, str], int] = field(default_factory=dict)
     processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
 
@@ -55,7 +56,8 @@ class Machine:
         root = self.folder / name
         (root / "work").mkdir(parents=True)
         self._write_files(pod, root)
-        env = {key: self._translate(value, name, root) for key, value in pod.env.items()}
+        etcd = self.etcd_with_tls if "TGFLEET_ETCD_TLS_CERT_FILE" in pod.env else self.etcd
+        env = {key: self._translate(value, name, root, etcd) for key, value in pod.env.items()}
         path = {"PATH": os.environ["PATH"], "HOME": str(root / "work")}
         with (root / "log").open("wb") as log:
             process = subprocess.Popen(
@@ -83,21 +85,23 @@ class Machine:
                 for file, text in self.secrets[volume["secret"]["secretName"]].items():
                     (target / file).write_text(text)
             if "csi" in volume:
-                uri = volume["csi"]["volumeAttributes"]["csi.cert-manager.io/uri-sans"]
+                attributes = volume["csi"]["volumeAttributes"]
+                uri = attributes["csi.cert-manager.io/uri-sans"]
+                authority = self.issuers[attributes["csi.cert-manager.io/issuer-name"]]
                 service, _, who = uri.removeprefix("spiffe://tgfleet/").partition("/")
-                files = self.authority.issue(service, who.replace("${POD_NAME}", root.name))
+                files = authority.issue(service, who.replace("${POD_NAME}", root.name))
                 (target / "tls.crt").write_bytes(files.certificate.read_bytes())
                 (target / "tls.key").write_bytes(files.key.read_bytes())
                 (target / "ca.crt").write_bytes(files.ca.read_bytes())
 
-    def _translate(self, value: str, name: str, root: Path) -> str:
+    def _translate(self, value: str, name: str, root: Path, etcd: EtcdProcess) -> str:
         if listen := re.fullmatch(r"0\.0\.0\.0:(\d+)", value):
             return f"127.0.0.1:{self.port(name, listen[1])}"
         if service := re.fullmatch(r"dns:///(registry|scheduler):(\d+)", value):
             replicas = [pod for pod in REPLICAS if pod.startswith(f"{service[1]}-")]
             return ",".join(f"127.0.0.1:{self.port(pod, service[2])}" for pod in replicas)
         if value == "etcd-0.etcd:2379,etcd-1.etcd:2379,etcd-2.etcd:2379":
-            return self.etcd.endpoint
+            return etcd.endpoint
         if path := re.fullmatch(r"(file://)?(/run/.+)", value):
             return f"{path[1] or ''}{root}{path[2]}"
         assert not re.search(r"[/:]", value), f"what is {value}?"
@@ -110,8 +114,9 @@ REPLICAS |= {"worker-0": "worker", "gateway-0": "gateway"}
 
 @pytest.fixture
 def machine(tmp_path: Path) -> Iterator[Machine]:
-    with PostgresProcess() as postgres, EtcdProcess(tmp_path / "etcd") as etcd:
-        authority = Authority(tmp_path / "ca")
+    authority, for_etcd = Authority(tmp_path / "ca"), Authority(tmp_path / "etcd-ca")
+    secured = EtcdProcess(tmp_path / "etcd-with-tls", tls=for_etcd.issue("etcd", "etcd-0"))
+    with PostgresProcess() as postgres, EtcdProcess(tmp_path / "etcd") as etcd, secured:
         public = authority.issue("gateway", "public", "gateway-public")
         files = {
             "registry-database": {"url": postgres.new_database()},
@@ -120,7 +125,8 @@ def machine(tmp_path: Path) -> Iterator[Machine]:
             "telegram": {"api-id": "4242", "api-hash": "0123456789abcdef0123456789abcdef"},
             "gateway-tls": {"tls.crt": public.certificate.read_text(), "tls.key": public.key.read_text()},
         }
-        made = Machine(tmp_path / "pods", etcd, files, authority)
+        issuers = {"tgfleet": authority, "tgfleet-etcd": for_etcd}
+        made = Machine(tmp_path / "pods", etcd, secured, files, issuers)
         try:
             yield made
         finally:
@@ -188,7 +194,7 @@ async def _health(port: int, service: str) -> int:
 async def _worker_connected(machine: Machine, *, tls: bool) -> str:
     """The name of the worker that the gateway tells an administrator about."""
     address = f"127.0.0.1:{machine.port('gateway-0', '7443')}"
-    trusted = grpc.ssl_channel_credentials(machine.authority.ca.read_bytes())
+    trusted = grpc.ssl_channel_credentials(machine.issuers["tgfleet"].ca.read_bytes())
     opened = grpc.aio.secure_channel(address, trusted) if tls else grpc.aio.insecure_channel(address)
     deadline = time.monotonic() + _START_LIMIT
     async with opened as channel:

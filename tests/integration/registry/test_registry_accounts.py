@@ -19,7 +19,7 @@ from services.registry.handlers.accounts import AccountPatch
 from services.registry.handlers.candidates import AcquireItem
 from services.registry.handlers.changes import Update
 from services.registry.handlers.imports import ImportResult
-from services.registry.ports import Selection
+from services.registry.ports import Selection, Wishes
 from services.runtime.errors import AlreadyExists, FailedPrecondition, InvalidArgument, NotFound
 from tests.integration.registry.conftest import Parts, item, session_string
 
@@ -270,11 +270,26 @@ async def test_a_watch_has_a_snapshot_and_then_every_change(
     assert snapshot.starts_stopped == ""
     _, revision = await parts.accounts.set_wanted([first], running=True, chatting=None)
     change = await take(updates)
-    assert [view.account.wanted_running for view in change.accounts] == [True]
+    assert (change.accounts, change.wishes) == ((), (Wishes(True, False, (first,)),))  # noqa: FBT003
     assert (change.revision, change.starts_stopped) == (revision, None)
     await parts.accounts.delete(second)
     assert (await take(updates)).deleted == (second,)
     await updates.aclose()  # type: ignore[attr-defined]
+
+
+async def test_only_an_account_that_is_the_same_in_all_else_is_told_by_its_wish_alone(parts: Parts) -> None:
+    first, second, third = await parts.add("a", "b", "c")
+    before = await parts.accounts.revision()
+    await parts.accounts.set_wanted([first, second, third], running=True, chatting=None)
+    await parts.accounts.set_wanted([third], running=None, chatting=True)
+    await parts.accounts.update(patch(first, "priority", priority=7))
+    async with parts.store.read() as tx:
+        found = await tx.changes(before, parts.clock.wall())
+        nothing = await tx.changes(found.flags.revision, parts.clock.wall())
+    [whole] = [view.account for view in found.accounts]
+    assert (whole.account_id, whole.priority, whole.wanted_running) == (first, 7, True)
+    assert set(found.wishes) == {Wishes(True, False, (second,)), Wishes(True, True, (third,))}  # noqa: FBT003
+    assert (nothing.accounts, nothing.wishes, nothing.deleted) == ((), (), ())
 
 
 async def test_a_watch_finds_what_another_registry_changed(parts: Parts) -> None:

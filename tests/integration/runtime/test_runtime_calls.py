@@ -138,6 +138,7 @@ async def test_a_unary_call_that_went_well_is_told_at_info_only_when_it_was_slow
     running: Running, monkeypatch: pytest.MonkeyPatch, slow: float, level: str
 ) -> None:
     monkeypatch.setattr(interceptor, "_SLOW", slow)  # before the method is first called
+    monkeypatch.setattr(interceptor, "shows_debug", lambda: True)  # whatever level an earlier test set up
     with structlog.testing.capture_logs() as logs:
         await call_all(running.stub, "One", "x")
         async with asyncio.timeout(5):

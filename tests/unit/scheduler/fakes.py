@@ -39,6 +39,10 @@ class FakeRegistry:
         self._fail()
         return self.resolved
 
+    async def revision(self, time_left: float) -> int:
+        self._fail()
+        return self.resolved.revision
+
     async def set_wanted(self, command: SetWanted) -> Saved:
         self.wishes.append(command)
         self._fail()

@@ -147,6 +147,25 @@ def test_wait_for_ends_with_what_is_known() -> None:
     assert outcomes(call) == {"a": "WAITING/NO_WORKER_CAPACITY"}
 
 
+def test_a_start_under_way_when_wait_for_ends_gives_its_own_result() -> None:
+    stage = Stage(accounts("a"))
+    call = stage.start_all("a", wait_for=10, within=100)
+    stage.pass_time(9)
+    stage.attach("w1")
+    stage.pass_time(2)
+    assert outcomes(call) == {}, "what it waited for has come"
+    stage.refuses("w1", "a", Outcome.WAITING, Reason.LEASE_HELD)
+    assert outcomes(call) == {"a": "WAITING/LEASE_HELD"}
+
+
+def test_wait_for_does_not_hide_a_failure_that_a_person_may_have_to_act_on() -> None:
+    stage = Stage(accounts("a"))
+    stage.attach("w1")
+    call = stage.start_all("a", wait_for=30)
+    stage.refuses("w1", "a", Outcome.FAILED, Reason.PROXY_ERROR)
+    assert outcomes(call) == {"a": "FAILED/PROXY_ERROR"}
+
+
 def test_a_fleet_with_nothing_running_chats_with_nobody() -> None:
     stage = Stage(accounts("a", "b"))
     stage.attach("w1")

@@ -238,8 +238,9 @@ def test_many_accounts_go_out_in_few_commands() -> None:
     call = stage.start_all()
     assert len(call.selected) == 1200
     assert call.finished is None
-    stage.pass_time(0.001)
-    # A first slice for an early first result, then slices of 1,000 in commands of up to 500.
+    assert [len(s.sessions) for s in only(c.StartSessions, stage.commands)] == [128]
+    stage.pass_time(0.03)
+    # A first slice for an early first result, with a moment to itself; the rest in commands of up to 500.
     assert [len(s.sessions) for s in only(c.StartSessions, stage.commands)] == [128, 500, 500, 72]
 
 

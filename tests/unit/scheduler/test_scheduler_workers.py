@@ -93,6 +93,41 @@ def test_a_worker_lost_during_the_start_is_a_failure_that_goes_on_by_itself() ->
     assert started(new) == {"w2": ["a"]}
 
 
+def test_wait_for_goes_on_across_the_loss_of_the_worker() -> None:
+    stage = Stage(accounts("a"))
+    stage.attach("w1")
+    call = stage.start_all("a", wait_for=90, within=200)
+    stage.lose_stream("w1")
+    stage.attach("w2")
+    assert started(stage.pass_time(31)) == {"w2": ["a"]}
+    assert outcomes(call) == {}
+    stage.refuses("w2", "a", Outcome.WAITING, Reason.SETTLING, retry=stage.wall + 30)
+    assert started(stage.pass_time(31)) == {"w2": ["a"]}
+    stage.runs("w2", "a")
+    assert outcomes(call) == {"a": "STARTED"}
+
+
+def test_wait_for_that_ends_before_another_worker_came_says_what_was_lost() -> None:
+    stage = Stage(accounts("a"))
+    stage.attach("w1")
+    call = stage.start_all("a", wait_for=40, within=200)
+    stage.lose_stream("w1")
+    stage.pass_time(39)
+    assert outcomes(call) == {}
+    stage.pass_time(2)
+    assert outcomes(call) == {"a": "WAITING/NO_WORKER_CAPACITY"}
+
+
+def test_a_restart_of_the_worker_within_wait_for_is_no_failure() -> None:
+    stage = Stage(accounts("a"))
+    stage.attach("w1")
+    call = stage.start_all("a", wait_for=20)
+    stage.lose_stream("w1")
+    assert started(stage.attach("w1", incarnation="w1-2")) == {"w1": ["a"]}
+    stage.runs("w1", "a")
+    assert outcomes(call) == {"a": "STARTED"}
+
+
 def test_accounts_that_ran_for_long_are_no_suspects_of_a_crash() -> None:
     stage = Stage(accounts("old", "young"))
     stage.attach("w1")

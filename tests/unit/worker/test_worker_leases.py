@@ -112,6 +112,28 @@ async def test_renewals_come_every_third_of_the_ttl_and_only_while_needed() -> N
 
 
 @pytest.mark.looptime(start=1000)
+@pytest.mark.parametrize("frozen", ["before it asks", "while it waits for the answer"])
+async def test_a_lease_whose_time_is_over_is_not_revived(frozen: str) -> None:
+    """Registries count on it when they renew by a generation that they read long ago."""
+    clock, registry = ManualClock(), FakeRegistry()
+    keeper = LeaseKeeper(registry, FenceClock(clock))
+    keeper.adopt(NewLease(1, 30.0, 30.0), FenceClock(clock).mark())
+    registry.leases[1] = now() + 60
+    lease = keeper.find(1)
+    assert lease is not None
+    keeper.hold(lease)
+    registry.delay = 1.0
+    clock.advance(29 if frozen == "before it asks" else 15)
+    renewing = asyncio.create_task(keeper.run())
+    await asyncio.sleep(0.5)
+    clock.advance(14)  # nobody has looked at the gate since
+    await asyncio.sleep(1)
+    renewing.cancel()
+    assert lease.lost
+    assert len(registry.renewals) == (0 if frozen == "before it asks" else 1)
+
+
+@pytest.mark.looptime(start=1000)
 async def test_sessions_share_a_lease_and_fall_with_it() -> None:
     async with bench() as b:
         first, second = await b.granted("a"), await b.granted("b")
