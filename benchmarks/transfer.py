@@ -142,7 +142,9 @@ async def _limited(fleet: Fleet, client: Client, accounts: int) -> float:
 async def _main(messages: int, rounds: int) -> None:
     machine = Machine()
     with tempfile.TemporaryDirectory(prefix="tgfleet-bench-") as directory:
-        async with Fleet(Path(directory), workers=1) as fleet, fleet.client() as client:
+        # T and S as in production: with 2 s the renewals of an idle fleet would count as ours
+        fleet = Fleet(Path(directory), workers=1, ttl="30s", settle="30s")
+        async with fleet, fleet.client() as client:
             async with fleet.control() as control:
                 await control.SetRules(_costs(), timeout=10)
             await _beside_the_bare_loop(fleet, client, messages, rounds)
