@@ -26,7 +26,7 @@ from services.scheduler.signals import wait_until
 from services.scheduler.transfer_driver import transfer_signal
 
 WATCH_PERIOD = 0.2
-"""Seconds between two messages of a watch, at least."""
+"""Seconds between two messages of a watch, at least; but the end is told at once."""
 
 _ON_THE_WAY = {Wish.PAUSE: TransferState.PAUSING, Wish.CANCEL: TransferState.CANCELLING}
 
@@ -77,8 +77,21 @@ async def watch(leader: Leader, transfer_id: str) -> AsyncIterator[Shown]:
         yield shown
         if shown.record.state in ENDED:
             return
-        await asyncio.sleep(WATCH_PERIOD)
-        await news.wait()
+        await _worth_telling(leader, transfer_id, news)
+
+
+async def _worth_telling(leader: Leader, transfer_id: str, news: asyncio.Event) -> None:
+    """Until something has changed and the period has passed, or until the end. Raises Unavailable."""
+    loop = asyncio.get_running_loop()
+    soonest = loop.time() + WATCH_PERIOD
+    await news.wait()
+    leader.driver.check()
+    while (left := soonest - loop.time()) > 0:
+        news = leader.driver.signals.waiter(transfer_signal(transfer_id))
+        live = leader.transfers.core.transfers.get(transfer_id)
+        if live is None or live.record.state in ENDED:
+            return
+        await wait_until(news, left)
         leader.driver.check()
 
 

@@ -9,7 +9,7 @@ import asyncio
 import functools
 import logging
 import random
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from services.runtime.clock import Clock
 from services.worker.adapters.telegram_client import CALL_LIMIT, FleetClient, UpdateSink, within
 from services.worker.adapters.telegram_connection import GatedConnection
 from services.worker.adapters.telegram_errors import keep_library_from_writing, method_name, translate
+from services.worker.adapters.telegram_packets import read_whole
 from services.worker.adapters.telegram_route import Route, parse_proxy
 from services.worker.adapters.telegram_rsa import load_rsa_key
 from services.worker.adapters.telegram_session import WatchedSession
@@ -270,9 +271,11 @@ class KurigramClient:
         """See the port."""
         return self._transfers
 
-    async def call(self, query: Any, limit: float, *, chat_id: int = 0) -> Any:
+    async def call(
+        self, query: Any, limit: float, *, chat_id: int = 0, reader: Callable[[Any], Any] = read_whole
+    ) -> Any:
         """See `telegram_chats.Caller`."""
-        result = await self._call(query, limit, chat_id=chat_id)
+        result = await self._call(query, limit, chat_id=chat_id, reader=reader)
         await self._learn(result)
         return result
 
@@ -321,11 +324,18 @@ class KurigramClient:
         if peers and self._client is not None:
             await self._client.fetch_peers(peers)
 
-    async def _call(self, query: Any, limit: float, *, chat_id: int = 0) -> Any:
+    async def _asked(
+        self, session: WatchedSession, query: Any, limit: float, reader: Callable[[Any], Any]
+    ) -> Any:
+        return session.read(await session.ask(query, limit), reader)
+
+    async def _call(
+        self, query: Any, limit: float, *, chat_id: int = 0, reader: Callable[[Any], Any] = read_whole
+    ) -> Any:
         session = self._up()
         name = method_name(query)
         self._restraint.check(name, chat_id)
-        result = await within(limit, name, session.send(query, timeout=limit))
+        result = await within(limit, name, self._asked(session, query, limit, reader))
         if isinstance(result, raw.types.BadMsgNotification):
             raise Refused(result.error_code, _BAD_MESSAGE, name)
         return result

@@ -7,6 +7,7 @@ dropped.
 """
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
 from pyrogram import raw
@@ -47,21 +48,28 @@ class CallingSession(Session):  # type: ignore[misc]  # the library has no types
         return None if self._answered_at is None else self._clock.monotonic() - self._answered_at
 
     async def send(self, data: Any, wait_response: bool = True, timeout: float = Session.WAIT_TIMEOUT) -> Any:  # noqa: FBT001, FBT002, ASYNC109 - the library's signature
-        """As the library's, noting when answers come and what went wrong first. What the server did not take
-        in, because of an old salt or our wrong clock, is sent again
-        (core.telegram.org/mtproto/service_messages_about_messages)."""
+        """As the library's, and `ask` where an answer is wanted."""
+        return self.read(await self._ask(data, wait_response, timeout), read_whole)
+
+    async def ask(self, query: Any, limit: float) -> Any:
+        """A call and its answer, which may be `Unread`; see `read`. Notes when answers come and what went
+        wrong first. What the server did not take in, because of an old salt or our wrong clock, is sent again
+        (core.telegram.org/mtproto/service_messages_about_messages). Raises RPCError, OSError or Fenced."""
+        return await self._ask(query, True, limit)  # noqa: FBT003
+
+    async def _ask(self, data: Any, wait_response: bool, timeout: float) -> Any:  # noqa: FBT001, ASYNC109
         for _ in range(_PACKETS_REFUSED):
             answer = await self._send_noting(data, wait_response, timeout)
             if not self._put_right(answer):
                 break
         if isinstance(answer, raw.types.RpcError):
             self._raise(answer, data)
-        return self._read_whole(answer)
+        return answer
 
-    def _read_whole(self, answer: Any) -> Any:
-        """Raises OSError, and ends the link, for an answer that cannot be parsed."""
+    def read(self, answer: Any, reader: Callable[[Any], Any]) -> Any:
+        """What the reader makes of an answer. Raises OSError, and ends the link, when it cannot be parsed."""
         try:
-            return read_whole(answer)
+            return reader(answer)
         except Exception as error:
             self._end(LinkDown(LinkCause.BAD_PACKET))
             raise ConnectionResetError("the answer cannot be parsed") from error

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 from pyrogram import raw, utils
 
+from services.worker.adapters.telegram_packets import read_whole
 from services.worker.domain import chat_names
 from services.worker.domain.telegram import Refused
 from services.worker.domain.transfer_answers import NotApplied
@@ -29,8 +30,11 @@ class Caller(Protocol):
     """The account's client, as transfers use it. `left` gives the seconds that are left for the whole order;
     every call raises StillWaiting instead of being made inside a wait."""
 
-    async def call(self, query: Any, limit: float, *, chat_id: int = 0) -> Any:
-        """One call; what it tells of peers is remembered. Raises Refused, LinkDown, Fenced, StillWaiting."""
+    async def call(
+        self, query: Any, limit: float, *, chat_id: int = 0, reader: Callable[[Any], Any] = read_whole
+    ) -> Any:
+        """One call; what it tells of peers is remembered. `reader` makes the result of an answer that may be
+        `Unread`. Raises Refused, LinkDown, Fenced, StillWaiting."""
         ...
 
     async def stored_peer(self, chat_id: int) -> Any:

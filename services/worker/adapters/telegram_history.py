@@ -5,12 +5,14 @@ page holds the oldest messages above it (core.telegram.org/api/offsets).
 """
 
 import math
+from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
 from pyrogram import raw, utils
 
 from services.worker.adapters.telegram_chats import Caller, Found, Left, input_channel
+from services.worker.adapters.telegram_packets import read_whole
 
 PAGE = 100
 _MOST_SAME_SECOND = 10
@@ -23,9 +25,18 @@ class History:
     def __init__(self, caller: Caller) -> None:
         self._caller = caller
 
-    async def above(self, chat: Found, after_id: int, limit: int, left: Left) -> tuple[list[Any], Any]:
+    async def above(
+        self,
+        chat: Found,
+        after_id: int,
+        limit: int,
+        left: Left,
+        reader: Callable[[Any], Any] = read_whole,
+    ) -> tuple[list[Any], Any]:
         """The oldest messages above an id, upwards, and the whole answer. Deleted ones are missing."""
-        answer = await self._get(chat, left, offset_id=after_id + 1, add_offset=-limit, limit=limit)
+        answer = await self._get(
+            chat, left, offset_id=after_id + 1, add_offset=-limit, limit=limit, reader=reader
+        )
         found = [one for one in answer.messages if one.id > after_id and not _empty(one)]
         found.sort(key=_id)
         return found, answer
@@ -74,6 +85,7 @@ class History:
         offset_id: int = 0,
         offset_date: int = 0,
         add_offset: int = 0,
+        reader: Callable[[Any], Any] = read_whole,
     ) -> Any:
         query = raw.functions.messages.GetHistory(
             peer=chat.peer,
@@ -85,7 +97,7 @@ class History:
             min_id=0,
             hash=0,
         )
-        return await self._caller.call(query, left(), chat_id=chat.chat_id)
+        return await self._caller.call(query, left(), chat_id=chat.chat_id, reader=reader)
 
 
 def _id(message: Any) -> int:

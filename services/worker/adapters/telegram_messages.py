@@ -47,7 +47,7 @@ def _document_kind(media: Any) -> str:
 
 def skip_of(message: Any, media: frozenset[str], pattern: Any) -> Skip | None:
     """Why the filters pass a message over; `pattern` is a compiled expression or None."""
-    if not isinstance(message, _t.Message):
+    if isinstance(message, _t.MessageService):
         return Skip.SERVICE
     if media and media_kind(message) not in media:
         return Skip.MEDIA

@@ -27,32 +27,33 @@ _NAMED = struct.Struct("<Iiq")
 """updateMessageID: constructor, id, random_id."""
 _VECTOR = 0x1CB5C415
 _PADDING = range(12, 1025)
-_LAZY = frozenset({raw.types.Updates.ID})
+_LAZY = frozenset({raw.types.Updates.ID, raw.types.messages.ChannelMessages.ID})
+"""Answers to forwards, and pages of channels (`telegram_pages`)."""
 _MESSAGE_HEAD = 16
 
 
 class Unread:
     """The answer to a call, not taken apart yet."""
 
-    __slots__ = ("_data",)
+    __slots__ = ("data",)
 
     def __init__(self, data: bytes) -> None:
-        self._data = data
+        self.data = data
 
     def read(self) -> Any:
         """The whole answer as the library's objects. Raises KeyError for a constructor that it lacks."""
-        return TLObject.read(BytesIO(self._data))
+        return TLObject.read(BytesIO(self.data))
 
     def named(self, random_ids: tuple[int, ...]) -> dict[int, int] | None:
         """The message's id for each random_id; None when they do not all stand at the head of the answer,
         where Telegram puts them."""
         end = _VECTOR_OF.size + len(random_ids) * _NAMED.size
-        if len(self._data) < end:
+        if len(self.data) < end:
             return None
-        kind, vector, count = _VECTOR_OF.unpack_from(self._data)
-        if kind not in _LAZY or vector != _VECTOR or count < len(random_ids):
+        kind, vector, count = _VECTOR_OF.unpack_from(self.data)
+        if kind != raw.types.Updates.ID or vector != _VECTOR or count < len(random_ids):
             return None
-        rows = list(_NAMED.iter_unpack(self._data[_VECTOR_OF.size : end]))
+        rows = list(_NAMED.iter_unpack(self.data[_VECTOR_OF.size : end]))
         if any(constructor != raw.types.UpdateMessageID.ID for constructor, _, _ in rows):
             return None
         named = {random_id: message_id for _, message_id, random_id in rows}

@@ -15,6 +15,7 @@ from services.worker.adapters.telegram_chats import Caller, ChatFinder, Found, L
 from services.worker.adapters.telegram_history import PAGE, History
 from services.worker.adapters.telegram_inspecting import Inspector, migrated_in
 from services.worker.adapters.telegram_packets import Unread, read_whole
+from services.worker.adapters.telegram_pages import read_page
 from services.worker.domain.telegram import LinkCause, LinkDown
 from services.worker.domain.transfer_answers import (
     Inspected,
@@ -60,7 +61,7 @@ class TelegramTransfers:
         left = self._until(limit)
         pattern = _compiled(work.match)
         source = await self._finder.find(work.source, left)
-        found, answer = await self._history.above(source, work.after_id, work.limit, left)
+        found, answer = await self._history.above(source, work.after_id, work.limit, left, read_page)
         youngest = self._sender.server_time - work.min_age if work.min_age else None
         return _page(work, found, pattern, youngest, migrated_in(answer.chats, source.chat_id))
 
