@@ -20,7 +20,10 @@ _OPERATOR = 45.0
 def others_post(play: Play) -> None:
     """Somebody writes in the target, now and then."""
     play.posts += 1
-    play.telegram.post("ok" if play.repeating_texts else "good morning")
+    if play.rng.random() < 0.4:
+        play.telegram.forward_by_others(play.rng.choice(sorted(play.telegram.source)))
+    else:
+        play.telegram.post("ok" if play.repeating_texts else "good morning")
     if play.posts < 300:
         play.world.after(play.rng.uniform(0.5, 60.0), others_post, play)
 

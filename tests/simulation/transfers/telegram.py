@@ -102,10 +102,15 @@ class Telegram:
     def top(self) -> int:
         return self._top
 
-    def post(self, text: str) -> None:
+    def post(self, text: str, header: tuple[int, int] = (0, 0)) -> None:
         """Somebody else posts."""
         self._top += 1
-        self.target.append(Delivered(self._top, 0, text, OTHERS, 0, (0, 0), self.world.now))
+        self.target.append(Delivered(self._top, 0, text, OTHERS, 0, header, self.world.now))
+
+    def forward_by_others(self, message_id: int) -> None:
+        """Somebody else moves the very same message to the same place."""
+        message = self.source[message_id]
+        self.post(message.text, self._header(message))
 
     def forward(self, account_id: str, work: SendBatch) -> Sent | OrderRefused:
         """One call, as it arrives."""

@@ -113,9 +113,8 @@ def _content(sought: Sought, trace: MessageTrace) -> Key:
 def _may_be(sought: Sought, trace: MessageTrace) -> bool:
     if trace.message_id in sought.taken:
         return False
-    return (
-        not sought.sender_ids or not trace.sender_id or trace.sender_id in sought.sender_ids or trace.outgoing
-    )
+    # Not `outgoing`: the account that looks need not be the one that sent.
+    return not sought.sender_ids or not trace.sender_id or trace.sender_id in sought.sender_ids
 
 
 def _same_albums(source: Sequence[MessageTrace | None], found: Sequence[MessageTrace]) -> bool:
