@@ -46,13 +46,13 @@ class NameHeap(Generic[K]):
             heapq.heappop(self._heap)
         return None
 
-    def upwards(self) -> Generator[str, None, None]:
-        """All names, the smallest key first. Use the iterator up, or close it, before anything changes."""
+    def upwards(self) -> Generator[tuple[K, str], None, None]:
+        """All keys and names, the smallest first. Use the iterator up, or close it, before anything changes."""
         taken: list[tuple[K, str]] = []
         try:
             while (entry := self.first()) is not None:
                 taken.append(heapq.heappop(self._heap))
-                yield entry[1]
+                yield entry
         finally:
             for entry in taken:
                 heapq.heappush(self._heap, entry)

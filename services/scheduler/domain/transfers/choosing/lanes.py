@@ -2,6 +2,7 @@
 `ready.py`) for each transfer, method and chat. Both go by the same filters and the same rank.
 """
 
+import math
 from collections import Counter, OrderedDict
 from collections.abc import Mapping
 from contextlib import closing
@@ -58,14 +59,12 @@ class Lanes:
         lane.settle(judge, question.now)
         refused: dict[str, list[Obstacle]] = {}
         with closing(lane.in_order()) as in_order:
-            for account_id in in_order:
+            for _, account_id in in_order:
                 found = filters.obstacles(seats[account_id], question)
                 if not found:
                     return seats[account_id]
                 refused[account_id] = found
-        first = lane.first_to_wake()
-        if first is not None:
-            refused[first[1]] = filters.obstacles(seats[first[1]], question)
+        _first_to_wake(lane, seats, question, refused)
         return _nobody(refused, seats, len(ask.account_ids), lane.commonest())
 
     def _lane(self, ask: Ask, question: Question) -> Ready:
@@ -81,6 +80,20 @@ class Lanes:
         if len(self._lanes) > _MOST_LANES:
             self._lanes.popitem(last=False)
         return lane
+
+
+def _first_to_wake(lane: Ready, seats: Seats, question: Question, refused: dict[str, list[Obstacle]]) -> None:
+    """Adds those to `refused` among whom the first to wake must be. The lane knows when each may send a
+    single message; for as many as are asked for it can only be later."""
+    wakes = (filters.wake_of(found) for found in refused.values())
+    earliest = min((wake for wake in wakes if wake is not None), default=math.inf)
+    with closing(lane.waking()) as waking:
+        for wake, account_id in waking:
+            if wake >= earliest:
+                return
+            refused[account_id] = filters.obstacles(seats[account_id], question)
+            truly = filters.wake_of(refused[account_id])
+            earliest = earliest if truly is None else min(earliest, truly)
 
 
 def _of_few(ask: Ask, seats: Seats, question: Question) -> Seat | Nobody:

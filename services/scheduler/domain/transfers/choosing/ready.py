@@ -54,13 +54,13 @@ class Ready:
         for account_id in changed:
             self._place(account_id, judge(account_id))
 
-    def in_order(self) -> Generator[str, None, None]:
+    def in_order(self) -> Generator[tuple[Rank, str], None, None]:
         """Those who may, the next first. Close the iterator before anything changes."""
         return self._ready.upwards()
 
-    def first_to_wake(self) -> tuple[float, str] | None:
-        """Who of those who may not may first, and when."""
-        return self._waiting.first()
+    def waking(self) -> Generator[tuple[float, str], None, None]:
+        """Those who may not, who may first before the others, with when. Close the iterator as above."""
+        return self._waiting.upwards()
 
     def commonest(self) -> str:
         """The commonest reason of those who may not; empty when there is none."""
