@@ -47,7 +47,7 @@ class NameHeap(Generic[K]):
         return None
 
     def upwards(self) -> Generator[tuple[K, str], None, None]:
-        """All keys and names, the smallest first. Use the iterator up, or close it, before anything changes."""
+        """All keys and names, the smallest first. Use it up, or close it, before anything changes."""
         taken: list[tuple[K, str]] = []
         try:
             while (entry := self.first()) is not None:
