@@ -6,7 +6,7 @@ from __future__ import annotations
 import random
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from services.scheduler.domain.transfers.choosing import lanes
@@ -182,6 +182,7 @@ def test_an_account_that_an_earlier_leader_used_is_held_before_anything_is_known
 
 
 @settings(deadline=None)
+@example(seed=1850)  # one who may send one message soon, but an album only tomorrow
 @given(seed=st.integers(0, 2**32))
 def test_few_and_many_always_agree(seed: int) -> None:
     """Random happenings; after each, the order that is kept says what looking at all of them says."""

@@ -46,6 +46,10 @@ class NameHeap(Generic[K]):
             heapq.heappop(self._heap)
         return None
 
+    def key(self, name: str) -> K:
+        """The key of one that is in it."""
+        return self._keys[name]
+
     def upwards(self) -> Generator[str, None, None]:
         """All names, the smallest key first. Use the iterator up, or close it, before anything changes."""
         taken: list[tuple[K, str]] = []

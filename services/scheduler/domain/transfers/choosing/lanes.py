@@ -2,6 +2,7 @@
 `ready.py`) for each transfer, method and chat. Both go by the same filters and the same rank.
 """
 
+import math
 from collections import Counter, OrderedDict
 from collections.abc import Mapping
 from contextlib import closing
@@ -63,9 +64,7 @@ class Lanes:
                 if not found:
                     return seats[account_id]
                 refused[account_id] = found
-        first = lane.first_to_wake()
-        if first is not None:
-            refused[first[1]] = filters.obstacles(seats[first[1]], question)
+        refused |= _first_to_wake(lane, seats, question)
         return _nobody(refused, seats, len(ask.account_ids), lane.commonest())
 
     def _lane(self, ask: Ask, question: Question) -> Ready:
@@ -81,6 +80,21 @@ class Lanes:
         if len(self._lanes) > _MOST_LANES:
             self._lanes.popitem(last=False)
         return lane
+
+
+def _first_to_wake(lane: Ready, seats: Seats, question: Question) -> dict[str, list[Obstacle]]:
+    """Enough of those who wait that the first for this count is among them: who may send one message first
+    may have to wait longer for an album."""
+    refused: dict[str, list[Obstacle]] = {}
+    first = math.inf
+    with closing(lane.waking()) as waking:
+        for wake, account_id in waking:
+            if wake >= first:
+                break
+            refused[account_id] = found = filters.obstacles(seats[account_id], question)
+            until = filters.wake_of(found)
+            first = first if until is None else min(first, until)
+    return refused
 
 
 def _of_few(ask: Ask, seats: Seats, question: Question) -> Seat | Nobody:

@@ -7,6 +7,7 @@ What changes between two questions is only noted, and judged once, at the next q
 
 from collections import Counter
 from collections.abc import Callable, Generator
+from contextlib import closing
 from dataclasses import dataclass
 
 from services.scheduler.domain.transfers.choosing.heaps import NameHeap
@@ -58,9 +59,12 @@ class Ready:
         """Those who may, the next first. Close the iterator before anything changes."""
         return self._ready.upwards()
 
-    def first_to_wake(self) -> tuple[float, str] | None:
-        """Who of those who may not may first, and when."""
-        return self._waiting.first()
+    def waking(self) -> Generator[tuple[float, str], None, None]:
+        """Those who may not and for whom that ends by itself, the first first, and when. Close the iterator
+        before anything changes."""
+        with closing(self._waiting.upwards()) as names:
+            for account_id in names:
+                yield self._waiting.key(account_id), account_id
 
     def commonest(self) -> str:
         """The commonest reason of those who may not; empty when there is none."""
