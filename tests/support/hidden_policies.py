@@ -141,10 +141,10 @@ class Hidden:
     make: Callable[[], Policy]
 
 
-def draw(rng: random.Random, kind: str = "") -> Hidden:
-    """One that nobody knows beforehand."""
+def draw(rng: random.Random, kind: str = "", time_scale: float = 1.0) -> Hidden:
+    """One that nobody knows beforehand. `time_scale` shortens its times; budgets stay."""
     kind = kind or rng.choice(KINDS)
-    budget, period = rng.randrange(250, 2500), rng.uniform(60, 1800)
+    budget, period = rng.randrange(250, 2500), rng.uniform(60, 1800) * time_scale
     rate, fixed = budget / period, max(1, round(rng.uniform(0.1, 1.0) * period))
     phases = random.Random(rng.randrange(2**32))
 

@@ -32,7 +32,7 @@ def test_a_heap_is_what_a_sorted_list_would_be(changes: list[tuple[str, int | No
             model[name] = key
         expected = sorted((key, name) for name, key in model.items())
         assert heap.first() == (expected[0] if expected else None)
-        seen = list(dict.fromkeys(name for _, name in heap.upwards()))
+        seen = list(dict.fromkeys(heap.upwards()))
         assert seen == [name for _, name in expected]
         assert len(heap) == len(model)
 

@@ -100,6 +100,9 @@ def test_what_is_kept_survives_a_restart_and_stays_small() -> None:
     trial.run(50_000)
     state = trial.models["a", FORWARD].state
     assert len(state) < 1_000
+    untold = Trial({"a": Bucket(1500, 0.7)}, prediction=True)
+    untold.run(700)
+    assert 0 < len(untold.models["a", FORWARD].state) < 1_500
     budget = memory.load(state, offset=100.0, now=0.0)
     assert budget is not None
     assert memory.load(memory.dump(budget, 100.0), offset=100.0, now=0.0) == budget

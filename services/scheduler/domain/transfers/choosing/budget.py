@@ -2,7 +2,7 @@
 left"): how many messages go through before Telegram says wait, and how fast they come back. Knows nothing of
 accounts, and nothing of how Telegram decides.
 
-Until there were a few waits (`cycles.py`) it predicts nothing. Then it is a bucket: `capacity` messages,
+Until there were a few waits it predicts nothing (`history.py`). Then it is a bucket: `capacity` messages,
 `recovery` messages a second. Nearly all of what is in it is used; when it is empty the account rests, without
 being told to, until a `chunk` is back: all of it where the budget comes back as a whole, else about what came
 back between two waits. A wait in spite of that corrects the figure that was wrong; what holds is raised
@@ -11,8 +11,10 @@ slowly (`estimate.py`).
 
 from dataclasses import dataclass, field
 
-from services.scheduler.domain.transfers.choosing.cycles import KEPT, Cycle, Figures, first_figures
+from services.scheduler.domain.transfers.choosing.cycles import Figures
 from services.scheduler.domain.transfers.choosing.estimate import SHARE, Estimate
+from services.scheduler.domain.transfers.choosing.history import History
+from services.scheduler.domain.transfers.choosing.lengths import length
 from services.scheduler.domain.transfers.choosing.words import Predicted
 
 UNLIMITED = 1_000_000_000
@@ -24,8 +26,6 @@ _LONGEST_REST = 86_400.0
 """Seconds; rather than rest longer, it is tried."""
 _WHOLE = 0.9
 """A chunk of that share of the capacity is the whole of it."""
-_IDLE = 30.0
-"""Seconds without use, beyond a quarter of the wait that was served, after which an account was idle."""
 _DEAR = 10.0
 """So many times the longest wait of late must have passed before more is tried: where waits grow with every
 one, trying costs more than it can bring."""
@@ -53,17 +53,14 @@ class Budget:
     """No rest since the last wait: what goes through came with the wait, which may give more than a rest."""
     rest_began: float = 0.0
     passed: float = 0.0
-    """Messages since `since`: the last wait, the first rest after it, or when it was full (`from_full`)."""
+    """Messages since `since`: the last wait, the first rest after it, or the first use of a full budget
+    (`from_full`)."""
     since: float = 0.0
     from_full: bool = True
-    used: float = 0.0
-    """When it was used last, or may be used again after a wait."""
-    served: float = 0.0
-    """Seconds of the last wait."""
     longest: float = 0.0
     """The longest wait of late: halves with every one that is shorter."""
     flooded_at: float = 0.0
-    cycles: list[Cycle] = field(default_factory=list)
+    history: History = field(default_factory=History)
 
     @property
     def known(self) -> bool:
@@ -81,18 +78,20 @@ class Budget:
         return self.capacity.value if self.whole else self.chunk
 
     def left(self, now: float) -> float | None:
-        """Messages left, resting or not; None when nothing is predicted."""
+        """Messages left, resting or not; None when nothing is predicted. What comes back as a whole does not
+        come back while it is used."""
         if not self.known:
             return None
-        gained = max(0.0, now - self.at) * self.recovery.value
-        return max(self.level, min(self.capacity.value, self.level + gained))
+        level = self._level(now)
+        if self.whole and self.from_full and level < self.capacity.value:
+            level = min(level, self.capacity.value - self.passed)
+        return max(0.0, level)
 
     def left_at(self, amount: float, now: float) -> float | None:
         """When so many will be left; None when never."""
-        left = self.left(now)
-        if left is None or amount > self.capacity.value:
+        if not self.known or amount > self.capacity.value:
             return None
-        return now + max(0.0, amount - left) / self.recovery.value + 1e-3
+        return now + max(0.0, amount - self._level(now)) / self.recovery.value + 1e-3
 
     def allowance(self, now: float) -> int:
         """Messages that may go now."""
@@ -110,31 +109,31 @@ class Budget:
         needed = min(float(count), self.capacity.value)
         if self.resting:
             needed = max(needed, self.enough)
-        return now + max(0.0, needed - (self.left(now) or 0.0)) / self.recovery.value + 1e-3
+        return now + max(0.0, needed - self._level(now)) / self.recovery.value + 1e-3
 
     def sent(self, count: int, now: float) -> None:
         """So many went through."""
         if not self.known:
-            self._begin_after_idleness(now)
-        self._fill(now)
-        self.used = now
-        self.passed += count
-        if not self.known:
+            self.history.sent(count, now)
             return
+        self._fill(now)
+        self.passed += count
         self.level -= count
-        if self.level < min(SMALLEST, self.enough / 10):  # what is left is too little to be worth a call
+        if (self.left(now) or 0.0) < min(SMALLEST, self.enough / 10):  # too little to be worth a call
             self._rest(now)
 
     def flooded(self, seconds: float, call: int, now: float) -> None:
         """A call of so many messages was answered with a wait."""
-        self._fill(now)
         self.waits_seen += 1
-        self.served, self.used, self.flooded_at = seconds, now + seconds, now
-        self.longest = max(seconds, self.longest / 2)
+        self.flooded_at, self.longest = now, max(seconds, self.longest / 2)
         if self.known:
+            self._fill(now)
             self._correct(seconds, call, now)
-        elif not self._learn(call, now):
-            return
+        else:
+            figures = self.history.flooded(seconds, call, now)
+            if figures is None:
+                return
+            self._take(figures)
         self.passed, self.since, self.from_full = 0.0, now, False
         self.resting = self.untried = True
         # A budget that comes back as a whole is back when the wait is over; else the wait counts as any rest.
@@ -154,24 +153,27 @@ class Budget:
         left = self.left(now)
         if left is None:
             return "Nothing is predicted yet."
-        back = "as a whole" if self.whole else f"{self.recovery.value * _HOUR:,.0f} an hour"
+        every = length(self.enough / self.recovery.value)
+        back = f"all come back {every} later" if self.whole else f"{self.chunk:,.0f} come back in {every}"
         return (
-            f"By {self.waits_seen} waits seen, about {self.capacity.value:,.0f} messages go through, "
-            f"{left:,.0f} of them are left, and they come back {back}."
+            f"By the {self.waits_seen} waits seen, about {self.capacity.value:,.0f} messages go through, "
+            f"{left:,.0f} of them are left, and {back}."
         )
 
+    def _level(self, now: float) -> float:
+        gained = max(0.0, now - self.at) * self.recovery.value
+        return max(self.level, min(self.capacity.value, self.level + gained))
+
     def _fill(self, now: float) -> None:
-        left = self.left(now)
-        if left is None:
-            return
-        self.level, self.at = left, max(now, self.at)
-        if left >= self.capacity.value and not self.from_full:
+        self.level, self.at = self._level(now), max(now, self.at)
+        if self.level >= self.capacity.value:
             self.from_full, self.passed, self.since = True, 0.0, now
-        if left + 1e-6 >= self.enough:
+        if self.level + 1e-6 >= self.enough:
             self.resting = False
 
     def _rest(self, now: float) -> None:
         """It is used up, and nothing was said: unless that was a wait's doing, what was believed held."""
+        began = self.since if self.from_full else now
         if self.untried:
             self.untried, self.passed, self.since = False, 0.0, now
         else:
@@ -180,37 +182,22 @@ class Budget:
             self.recovery.held(liftable=liftable)
             if self.from_full and self.passed >= _WHOLE * self.capacity.value:
                 self.capacity.held(liftable=liftable)
-        self.level, self.resting, self.from_full, self.rest_began = 0.0, True, False, now
-
-    def _begin_after_idleness(self, now: float) -> None:
-        if not self.passed and not self.waits_seen:
-            self.since = now
-        elif now - self.used > _IDLE + self.served / 4:
-            self.passed, self.since, self.from_full = 0.0, now, True
-
-    def _learn(self, call: int, now: float) -> bool:
-        """Whether there is a prediction from now on."""
-        if self.passed:
-            self.cycles = [*self.cycles, Cycle(self.passed, now - self.since, self.from_full)][-KEPT:]
-            self.passed, self.since, self.from_full = 0.0, now, False
-        figures = first_figures(self.cycles, call)
-        if figures is None:
-            return False
-        self._take(figures)
-        return True
+        self.level = min(self.capacity.value, self.recovery.value * (now - began)) if self.whole else 0.0
+        self.resting, self.from_full, self.rest_began = True, False, now
 
     def _take(self, figures: Figures) -> None:
         self.capacity = Estimate.of(max(SMALLEST, figures.capacity / SHARE))  # as many did go through
         self.chunk = min(self.capacity.value, max(SMALLEST, figures.chunk))
         self.recovery = Estimate.of(max(figures.recovery, self._slowest()))
-        self.cycles = []
+        self.history = History()
 
     def _correct(self, seconds: float, call: int, now: float) -> None:
         """Which figure was wrong?"""
         self.streak += 1
         mostly_used = self.passed >= self.capacity.value / 2
         if self.from_full and (mostly_used or not self.whole):
-            self._correct_capacity(self.passed - self.recovery.value * (now - self.since))
+            came_back = 0.0 if self.whole else self.recovery.value * (now - self.since)
+            self._correct_capacity(self.passed - came_back)
         elif self.untried and self.whole:
             self._correct_capacity(self.passed)
         else:
@@ -218,7 +205,10 @@ class Budget:
         self.chunk = min(self.chunk, self.capacity.value)
 
     def _correct_capacity(self, found: float) -> None:
-        """It was full, and this is what was in it."""
+        """It was full, and this is what was in it. The first time that is met half-way: a budget may differ
+        from one time to the next."""
+        if self.streak == 1:
+            found = (found + self.capacity.value) / 2
         self.capacity.broke(found, max(SMALLEST, self.capacity.value / 2))
 
     def _correct_recovery(self, seconds: float, call: int, now: float) -> None:

@@ -8,7 +8,7 @@ first burst shows how many can gather.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 LEAST = 3
 """Cycles without which nothing is predicted."""
@@ -22,11 +22,13 @@ is only known to within one call."""
 
 @dataclass(frozen=True, slots=True)
 class Cycle:
-    """`passed` messages went through, `seconds` after the wait before (or the first message). `fresh`: it
-    began after a pause, so its seconds say nothing of recovery."""
+    """`passed` messages went through, `seconds` after the wait before (or the first message). `turn`: for so
+    long of it others were used instead. `fresh`: it began after a pause, so its seconds say nothing of
+    recovery."""
 
     passed: float
     seconds: float
+    turn: float
     fresh: bool
 
 
@@ -54,7 +56,8 @@ def first_figures(cycles: Sequence[Cycle], call: int) -> Figures | None:
     if typical >= _ALIKE * top:
         near = [count for count in passed if count >= top / 2]
         capacity = near[len(near) // 4]  # a lower one: windows may differ
-        return Figures(capacity, min(typical, capacity), _rate(later, 0.0))
+        prompt = [replace(cycle, seconds=cycle.seconds - cycle.turn) for cycle in later]  # it was back before
+        return Figures(capacity, min(typical, capacity), _rate(prompt, 0.0))
     partial = [cycle for cycle in later if cycle.passed < 0.9 * top]  # a full bucket had stopped filling
     return Figures(top, typical, _rate(partial or later, call / 4))
 

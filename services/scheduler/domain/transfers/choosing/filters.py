@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 from services.scheduler.domain.transfers.choosing import hours
 from services.scheduler.domain.transfers.choosing.budget import UNLIMITED
+from services.scheduler.domain.transfers.choosing.lengths import length
 from services.scheduler.domain.transfers.choosing.seats import Question, Seat
 from services.scheduler.domain.transfers.choosing.words import Obstacle
 
@@ -40,9 +41,9 @@ def not_waiting(seat: Seat, question: Question) -> Obstacle | None:
         return None
     seconds = wait.deadline - question.now
     if wait.chat_id:
-        reason, detail = "SLOW_MODE", f"It must wait {_length(seconds)} more in this chat."
+        reason, detail = "SLOW_MODE", f"It must wait {length(seconds)} more in this chat."
     else:
-        reason, detail = "FLOOD_WAIT", f"It must wait {_length(seconds)} more with {wait.method}."
+        reason, detail = "FLOOD_WAIT", f"It must wait {length(seconds)} more with {wait.method}."
     return Obstacle(reason, detail, question.until(wait.deadline), wait.deadline)
 
 
@@ -136,16 +137,3 @@ def allowance(seat: Seat, question: Question) -> int:
     budget = seat.budgets.get(question.method)
     predicted = UNLIMITED if budget is None else budget.allowance(question.now)
     return min(cap_left(seat, question), predicted)
-
-
-_MINUTE, _HOUR, _DAY = 60, 3600, 86_400
-
-
-def _length(seconds: float) -> str:
-    if seconds < 2 * _MINUTE:
-        return f"{max(1, round(seconds))} s"
-    if seconds < 2 * _HOUR:
-        return f"{round(seconds / _MINUTE)} min"
-    if seconds < 2 * _DAY:
-        return f"{round(seconds / _HOUR)} h"
-    return f"{round(seconds / _DAY)} days"

@@ -46,13 +46,17 @@ class NameHeap(Generic[K]):
             heapq.heappop(self._heap)
         return None
 
-    def upwards(self) -> Generator[tuple[K, str], None, None]:
-        """All keys and names, the smallest first. Use it up, or close it, before anything changes."""
+    def key(self, name: str) -> K:
+        """The key of one that is in it."""
+        return self._keys[name]
+
+    def upwards(self) -> Generator[str, None, None]:
+        """All names, the smallest key first. Use the iterator up, or close it, before anything changes."""
         taken: list[tuple[K, str]] = []
         try:
             while (entry := self.first()) is not None:
                 taken.append(heapq.heappop(self._heap))
-                yield entry
+                yield entry[1]
         finally:
             for entry in taken:
                 heapq.heappush(self._heap, entry)

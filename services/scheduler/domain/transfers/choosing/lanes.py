@@ -59,12 +59,12 @@ class Lanes:
         lane.settle(judge, question.now)
         refused: dict[str, list[Obstacle]] = {}
         with closing(lane.in_order()) as in_order:
-            for _, account_id in in_order:
+            for account_id in in_order:
                 found = filters.obstacles(seats[account_id], question)
                 if not found:
                     return seats[account_id]
                 refused[account_id] = found
-        _first_to_wake(lane, seats, question, refused)
+        refused |= _first_to_wake(lane, seats, question)
         return _nobody(refused, seats, len(ask.account_ids), lane.commonest())
 
     def _lane(self, ask: Ask, question: Question) -> Ready:
@@ -82,18 +82,19 @@ class Lanes:
         return lane
 
 
-def _first_to_wake(lane: Ready, seats: Seats, question: Question, refused: dict[str, list[Obstacle]]) -> None:
-    """Adds those to `refused` among whom the first to wake must be. The lane knows when each may send a
-    single message; for as many as are asked for it can only be later."""
-    wakes = (filters.wake_of(found) for found in refused.values())
-    earliest = min((wake for wake in wakes if wake is not None), default=math.inf)
+def _first_to_wake(lane: Ready, seats: Seats, question: Question) -> dict[str, list[Obstacle]]:
+    """Enough of those who wait that the first for this count is among them: who may send one message first
+    may have to wait longer for an album."""
+    refused: dict[str, list[Obstacle]] = {}
+    first = math.inf
     with closing(lane.waking()) as waking:
         for wake, account_id in waking:
-            if wake >= earliest:
-                return
-            refused[account_id] = filters.obstacles(seats[account_id], question)
-            truly = filters.wake_of(refused[account_id])
-            earliest = earliest if truly is None else min(earliest, truly)
+            if wake >= first:
+                break
+            refused[account_id] = found = filters.obstacles(seats[account_id], question)
+            until = filters.wake_of(found)
+            first = first if until is None else min(first, until)
+    return refused
 
 
 def _of_few(ask: Ask, seats: Seats, question: Question) -> Seat | Nobody:

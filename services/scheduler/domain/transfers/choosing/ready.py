@@ -7,6 +7,7 @@ What changes between two questions is only noted, and judged once, at the next q
 
 from collections import Counter
 from collections.abc import Callable, Generator
+from contextlib import closing
 from dataclasses import dataclass
 
 from services.scheduler.domain.transfers.choosing.heaps import NameHeap
@@ -54,13 +55,16 @@ class Ready:
         for account_id in changed:
             self._place(account_id, judge(account_id))
 
-    def in_order(self) -> Generator[tuple[Rank, str], None, None]:
+    def in_order(self) -> Generator[str, None, None]:
         """Those who may, the next first. Close the iterator before anything changes."""
         return self._ready.upwards()
 
     def waking(self) -> Generator[tuple[float, str], None, None]:
-        """Those who may not, who may first before the others, with when. Close the iterator as above."""
-        return self._waiting.upwards()
+        """Those who may not and for whom that ends by itself, the first first, and when. Close the iterator
+        before anything changes."""
+        with closing(self._waiting.upwards()) as names:
+            for account_id in names:
+                yield self._waiting.key(account_id), account_id
 
     def commonest(self) -> str:
         """The commonest reason of those who may not; empty when there is none."""
