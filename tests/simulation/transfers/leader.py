@@ -52,6 +52,7 @@ class Leader:
         """The core takes in an event, and its commands are carried out."""
         if not self.alive:
             return
+        self.play.told += 1
         for command in self.core.handle(event, self.now, self.wall):
             self._carry(command)
         self._plan_tick()

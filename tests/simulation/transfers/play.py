@@ -35,6 +35,8 @@ RULES = TransferRules(
 )
 TTL, SETTLE = 6.0, 4.0
 """T and S, seconds."""
+_BUSY = 50_000
+"""Events; a history has some thousands."""
 _LONG = 30 * 3600.0
 
 
@@ -88,6 +90,8 @@ class Play:
         self.parallel = rng.choice([1, 1, 1, 2, 3])
         self.calm = False
         self.undecided = 0
+        self.told = 0
+        """Events that leaders took in."""
         self.wrong: list[str] = []
         self.ambushes = faults.ambushes(rng)
         for worker in self.workers.values():
@@ -114,6 +118,8 @@ class Play:
             people.operator(self)
             self.world.after(self.rng.uniform(0.1, 5.0), people.others_post, self)
             over = self.world.run(_LONG, self._over)
+        if self.told > _BUSY:
+            self.wrong.append(f"a busy loop: {self.told} events")
         if not over:
             self.wrong.append(f"not over after {_LONG:.0f} s: {self.store.transfers}")
         wrong = self.wrong + [

@@ -7,6 +7,7 @@ import pytest
 from services.scheduler.domain.transfers import commands as c
 from services.scheduler.domain.transfers import events as e
 from services.scheduler.domain.transfers import orders as o
+from services.scheduler.domain.transfers.choosing.words import Nobody
 from services.scheduler.domain.transfers.records import TransferState, Wish
 from tests.unit.scheduler.transfer_stage import EMPTY, NAME, RULES, Stage, send_of
 
@@ -137,6 +138,19 @@ def test_a_stopped_account_is_borrowed_and_given_back(stage: Stage) -> None:
     assert not stage.of(c.GiveBack)
     stage.pass_time(2)
     assert [one.account_id for one in stage.of(c.GiveBack)] == ["a3"]
+
+
+def test_a_wake_up_that_comes_to_nothing_makes_no_busy_loop(stage: Stage) -> None:
+    stage.create(range(1, 41), "a1")
+    stage.core.desk.pool.choose = lambda _ask, now, _wall: Nobody(now, "RESTING", "It rests.")  # type: ignore[method-assign]
+    stage.flood(1)
+    ticks = len(stage.log)
+    for _ in range(100):
+        due = stage.core.next_due
+        assert due is not None
+        stage.now = max(stage.now, due)
+        stage.feed(e.Tick())
+    assert stage.now >= 1009.0, f"{len(stage.log) - ticks} commands in {stage.now - 1000:.3f} s"
 
 
 def test_only_running_accounts_are_used_when_so_asked(stage: Stage) -> None:

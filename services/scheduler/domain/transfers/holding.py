@@ -8,6 +8,8 @@ from services.scheduler.domain.transfers.refusals import FORWARD, HISTORY
 from services.scheduler.domain.transfers.sentences import nobody
 from services.scheduler.domain.transfers.state import Desk, Shard, Transfer
 
+_SOONEST = 0.1
+"""Seconds until a shard that waits for an account asks by itself again at the earliest."""
 _STARTING = 30.0
 """Seconds after which an account that was to start is believed not to."""
 
@@ -133,6 +135,7 @@ def _stand_in_line(desk: Desk, shard: Shard, reason: str, detail: str, wake: flo
     shard.reason, shard.detail, shard.wake = reason, detail, wake
     desk.waiting.setdefault(shard)
     if wake is not None:
+        wake = max(wake, desk.now + _SOONEST)
         desk.wake_at(shard, wake)
 
 

@@ -91,7 +91,7 @@ class Budget:
         """When so many will be left; None when never."""
         if not self.known or amount > self.capacity.value:
             return None
-        return now + max(0.0, amount - self._level(now)) / self.recovery.value + 1e-3
+        return now + max(0.0, self._needed(amount) - self._level(now)) / self.recovery.value + 1e-3
 
     def allowance(self, now: float) -> int:
         """Messages that may go now."""
@@ -109,7 +109,13 @@ class Budget:
         needed = min(float(count), self.capacity.value)
         if self.resting:
             needed = max(needed, self.enough)
-        return now + max(0.0, needed - self._level(now)) / self.recovery.value + 1e-3
+        return now + max(0.0, self._needed(needed) - self._level(now)) / self.recovery.value + 1e-3
+
+    def _needed(self, amount: float) -> float:
+        """The level at which so many are left: of a budget that comes back as a whole, all of it when what
+        was not used of it is too little."""
+        used = self.whole and self.from_full and self.capacity.value - self.passed < amount
+        return self.capacity.value if used else amount
 
     def sent(self, count: int, now: float) -> None:
         """So many went through."""
