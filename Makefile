@@ -61,6 +61,7 @@ bench: setup ## Make the figures that the README quotes, each beside its bare ba
 	$(BIN)/python -m benchmarks.outage
 	$(BIN)/python -m benchmarks.clients
 	$(BIN)/python -m benchmarks.transfer
+	$(BIN)/python -m benchmarks.progress
 	$(BIN)/python -m benchmarks.next_account
 	$(BIN)/python -m benchmarks.prediction
 
