@@ -59,6 +59,8 @@ class Worker:
     highest_term: int = 0
     running: dict[str, Token] = field(default_factory=dict)
     waits: dict[str, float] = field(default_factory=dict)
+    calls: dict[str, float] = field(default_factory=dict)
+    """When the call of an order arrived."""
     flying: dict[str, Order] = field(default_factory=dict)
     kept: dict[str, OrderAnswer] = field(default_factory=dict)
     missed: list[tuple[str, int]] = field(default_factory=list)
@@ -175,6 +177,7 @@ class Worker:
             self._later(order, incarnation, OrderRefused(500, "INTERNAL", 0, ""), 0.05)
             return
         answer: Answer = self.telegram.forward(order.account_id, work)
+        self.calls[order.order_id] = self.world.now
         self.ambush(self)
         if self.world.chance(self.chances.server_error / 2):
             answer = OrderRefused(500, "INTERNAL", 0, "")
@@ -184,9 +187,12 @@ class Worker:
                 answer = self.telegram.forward(order.account_id, work)
         self._later(order, incarnation, answer, self.world.rng.uniform(0.01, 0.2))
 
-    def _told(self, account_id: str, seconds: int) -> None:
+    def _told(self, order: Order, seconds: int) -> None:
+        """Counts from the call, not from its answer; and of what others were told nobody knows."""
+        account_id = order.account_id
         limits = self.telegram.limits[account_id]
-        limits.told_until = max(limits.told_until, limits.wait_until)
+        until = self.calls.pop(order.order_id, self.world.now) + seconds
+        limits.told_until = max(limits.told_until, until)
         self.waits[account_id] = max(self.waits.get(account_id, 0.0), self.world.now + seconds)
 
     def _later(self, order: Order, incarnation: int, answer: Answer, delay: float) -> None:
@@ -200,7 +206,7 @@ class Worker:
             return
         order = self.flying.pop(order_id)
         if isinstance(answer, OrderRefused) and answer.code == 420:
-            self._told(order.account_id, answer.seconds)
+            self._told(order, answer.seconds)
         one = OrderAnswer(order_id, order.account_id, answer)
         self.kept[order_id] = one
         self._send_answer(one)

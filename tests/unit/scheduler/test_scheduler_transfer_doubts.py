@@ -116,6 +116,20 @@ def test_after_the_window_it_is_looked_for_before_it_is_repeated(stage: Stage) -
     assert send_of(stage.sends[0]) == send_of(order)
 
 
+def test_a_short_absence_of_its_account_makes_it_not_undecided(stage: Stage) -> None:
+    order = stage.unknown()
+    stage.pass_time(1)
+    stage.flood(1000)
+    stage.pass_time(1)
+    look(stage)
+    stage.pass_time(300)
+    stage.stop(order.account_id)
+    stage.pass_time(RULES.takeover_delay - 1)
+    assert stage.state() is TransferState.WAITING
+    stage.pass_time(2)
+    assert stage.state() is TransferState.UNDECIDED
+
+
 def test_half_of_it_found_is_no_proof(stage: Stage) -> None:
     order = stage.unknown()
     stage.stop(order.account_id)

@@ -15,12 +15,15 @@ def changed(desk: Desk, event: e.AccountChanged) -> None:
         return
     desk.pool.update(_for_pool(view), desk.now, desk.wall)
     came_back = view.running and (before is None or not before.running)
+    went_away = before is not None and before.running and not view.running
     for shard in desk.shards():
         batch = shard.current
         own = batch is not None and batch.record.account_id == view.account_id
         if own and batch is not None and came_back:
             batch.looks.clear()
             batch.retry = 0.0
+        if own and batch is not None and went_away:
+            batch.away_since = desk.now
         waits = shard in desk.waiting and view.account_id in shard.transfer.account_ids
         if own or waits or shard.account_id == view.account_id:
             desk.touch(shard)

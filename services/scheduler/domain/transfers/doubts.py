@@ -45,7 +45,7 @@ class Case:
     """All times by the same clock; None for none. `may_repeat`: its account was not refused another way.
     `looked`: its own account looked since the last attempt; `unclear`: and it proved nothing. `absent`: when
     it last saw that nothing was there. `absences`: when anybody saw that since the last attempt; `ambiguous`:
-    somebody's look proved nothing."""
+    somebody's look proved nothing. `away_since`: when its account was last seen to go."""
 
     now: float
     standing: Standing
@@ -65,6 +65,7 @@ class Case:
     ambiguous: bool = False
     others_allowed: bool = False
     pinned: bool = False
+    away_since: float = 0.0
 
 
 def next_step(case: Case) -> Step:
@@ -96,7 +97,7 @@ def _own(case: Case) -> Step:
 
 
 def _await_own(case: Case) -> Step:
-    patience = case.unknown_since + case.takeover_delay
+    patience = max(case.unknown_since, case.away_since) + case.takeover_delay
     if case.now < patience:
         return Step(Do.WAIT, patience, "its account is awaited")
     return Step(Do.UNDECIDED, None, "its account is not there")

@@ -77,6 +77,7 @@ def case_of(desk: Desk, shard: Shard, batch: Batch) -> Case:
         ambiguous=any(not look.clear for look in batch.looks),
         others_allowed=asked,
         pinned=transfer.pinned,
+        away_since=batch.away_since,
     )
 
 

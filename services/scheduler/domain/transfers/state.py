@@ -77,6 +77,8 @@ class Batch:
     absent: float | None = None
     """When its own account last saw that nothing of it was in the target."""
     unknown_since: float = 0.0
+    away_since: float = 0.0
+    """When its account was last seen to go away."""
     waits_for_hello: bool = False
     delivered: bool = False
     named: dict[int, int] = field(default_factory=dict)
