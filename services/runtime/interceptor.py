@@ -24,7 +24,8 @@ from typing import Any, NoReturn, TypeAlias
 
 import grpc
 
-from services.runtime.errors import TgfleetError, Unimplemented
+from services.runtime.arrivals import Arrivals
+from services.runtime.errors import TgfleetError, Unavailable, Unimplemented
 from services.runtime.logs import get_logger, shows_debug
 from services.runtime.malformed import Malformed, lenient, strict
 from services.runtime.metrics import CALLS
@@ -32,7 +33,9 @@ from services.runtime.request_id import HEADER, current_request_id, enter_call, 
 from services.runtime.status import DETAILS_KEY, as_tgfleet_error, leaf_errors, to_status
 
 _log = get_logger("rpc")
-_QUIET_PREFIXES = ("/grpc.health.", "/grpc.reflection.")
+_HEALTH_PREFIX = "/grpc.health."
+_QUIET_PREFIXES = (_HEALTH_PREFIX, "/grpc.reflection.")
+_STOPPING = "This server is about to stop and takes no more calls; the next attempt finds another, or it again."
 _UNKNOWN = "unknown"
 _SLOW = 1.0
 """Seconds from which a unary call that went well is worth a line at info."""
@@ -46,7 +49,8 @@ Behaviour = Callable[[Any, Context], Awaitable[Any]]
 class ServerInterceptor(grpc.aio.ServerInterceptor):
     """Wraps every handler once and remembers the result."""
 
-    def __init__(self) -> None:
+    def __init__(self, arrivals: Arrivals) -> None:
+        self._arrivals = arrivals
         self._wrapped: dict[str, tuple[Handler, Handler]] = {}
 
     async def intercept_service(
@@ -56,6 +60,10 @@ class ServerInterceptor(grpc.aio.ServerInterceptor):
     ) -> Handler:
         method: str = handler_call_details.method
         enter_call(handler_call_details.invocation_metadata)
+        if not method.startswith(_HEALTH_PREFIX):
+            self._arrivals.note()
+            if self._arrivals.refused:
+                return self._refusal(method, Unavailable(_STOPPING, reason="STOPPING"))
         try:
             handler = await continuation(handler_call_details)
         except Exception as error:  # noqa: BLE001 - what an inner interceptor refuses is told like any error

@@ -8,9 +8,10 @@
     # or by hand, in tests:
     async with ServiceServer("x", HostPort("127.0.0.1", 0), Lifecycle()) as server: server.address
 
-Order of a stop (STYLE.md): health NOT_SERVING; `life.stopping` is set, which streams watch; running calls get
-the grace; then the hooks registered with `life.on_stop`, in their order: clients, last events, leases,
-channels, database.
+Order of a stop (STYLE.md): health NOT_SERVING, and calls are served until clients that watch health have left;
+new calls are refused with UNAVAILABLE, and `life.stopping` is set, which streams watch; running calls get the
+grace; then the hooks registered with `life.on_stop`, in their order: clients, last events, leases, channels,
+database.
 
 A standby calls `await server.set_serving(serving=False)` before `start` and `set_serving(serving=True)` when
 it leads.
@@ -26,6 +27,7 @@ from grpc_health.v1 import health, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from services.runtime.addresses import HostPort
+from services.runtime.arrivals import Arrivals
 from services.runtime.channels import MAX_MESSAGE_BYTES
 from services.runtime.errors import SettingsError
 from services.runtime.health import HealthPort, HealthServicer
@@ -34,12 +36,16 @@ from services.runtime.lifecycle import Lifecycle
 from services.runtime.lifeline import announce_ready
 from services.runtime.logs import get_logger
 from services.runtime.peers import PeerInterceptor, Rules
+from services.runtime.tasks import cancel_and_wait
 from services.runtime.tls import server_credentials
 
 _log = get_logger("runtime.server")
 
 MIN_PING_INTERVAL_MS = 1_000
 """Shorter than the clients' 4 s: equal figures fail on jitter ("Too many pings")."""
+
+_LEAVING = 1.0
+"""Seconds that callers get at most to go elsewhere, in each of the two steps before the server stops."""
 
 _OPTIONS: tuple[tuple[str, Any], ...] = (
     ("grpc.so_reuseport", 0),  # two servers on one port would share the calls without a word
@@ -97,8 +103,9 @@ class ServiceServer:
         self._started = False
         self._stopped = False
         self._health = HealthServicer()
+        self._arrivals = Arrivals()
         self._server = grpc.aio.server(
-            interceptors=(ServerInterceptor(), *interceptors),
+            interceptors=(ServerInterceptor(self._arrivals), *interceptors),
             options=list(dict([*_OPTIONS, *options]).items()),  # of two values grpc takes the first
         )
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
@@ -151,7 +158,10 @@ class ServiceServer:
             return
         self._stopped = True
         self._health.stop()
+        await self._callers_left()
+        self._arrivals.refused = True
         self._life.stopping.set()
+        await self._callers_left()
         await self._stop_server()
         await self._probes.stop()
         await self._life.run_stop_hooks()
@@ -176,6 +186,16 @@ class ServiceServer:
                 f"the {self.name} cannot listen on {address}; is something else using the port?",
                 reason="CANNOT_LISTEN",
             ) from error
+
+    async def _callers_left(self) -> None:
+        """Within the grace; at once when it is time to hurry, or nobody could have called yet."""
+        limit = min(_LEAVING, self._life.settings.shutdown_grace.total_seconds())
+        leaving = asyncio.ensure_future(self._arrivals.ended(limit if self._started else 0))
+        hurrying = asyncio.ensure_future(self._life.hurry.wait())
+        try:
+            await asyncio.wait({leaving, hurrying}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            await cancel_and_wait(leaving, hurrying)
 
     async def _stop_server(self) -> None:
         grace = self._life.settings.shutdown_grace.total_seconds()

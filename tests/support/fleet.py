@@ -303,8 +303,7 @@ class Fleet:
                 ):
                     return service
             await asyncio.sleep(0.05)
-        tails = "\n".join(s.tail(8) for n, s in self.services.items() if n.startswith("scheduler-"))
-        raise AssertionError(f"no scheduler leads after {within} s:\n{tails}")
+        raise AssertionError(f"no scheduler leads after {within} s:\n{self._tails('scheduler-')}")
 
     async def workers_connected(self, count: int, within: float = 30) -> None:
         """Wait until the scheduler counts so many connected workers."""
@@ -320,7 +319,12 @@ class Fleet:
                 if connected >= count:
                     return
             await asyncio.sleep(0.1)
-        raise AssertionError(f"{connected} of {count} workers connected after {within} s")
+        raise AssertionError(
+            f"{connected} of {count} workers connected after {within} s:\n{self._tails('scheduler-', 'worker-')}"
+        )
+
+    def _tails(self, *prefixes: str) -> str:
+        return "\n".join(f"{n}: {s.tail(8)}" for n, s in self.services.items() if n.startswith(prefixes))
 
     @contextlib.asynccontextmanager
     async def client(self, gateway: int = 1, token: str | None = None) -> AsyncIterator[Client]:

@@ -16,7 +16,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from services.runtime.addresses import HostPort
 from services.runtime.calls import translated_errors, unary
 from services.runtime.channels import open_channel
-from services.runtime.errors import NotFound, ResourceExhausted, SettingsError
+from services.runtime.errors import NotFound, ResourceExhausted, SettingsError, Unavailable
 from services.runtime.lifecycle import Lifecycle
 from services.runtime.metrics import MetricsServer
 from services.runtime.server import ServiceServer
@@ -79,6 +79,64 @@ async def test_nothing_turns_health_back_on_after_the_stop() -> None:
     assert [answer.status async for answer in answers] == [NOT_SERVING]
     await stopping
     await channel.close()
+
+
+async def test_a_client_that_learns_of_the_stop_may_still_call(running: Running) -> None:
+    call = health_pb2_grpc.HealthStub(running.channel).Watch(health_pb2.HealthCheckRequest())
+    answers = aiter(call)
+    assert (await anext(answers)).status == SERVING
+    stopping = asyncio.create_task(running.server.stop())
+    assert (await anext(answers)).status == NOT_SERVING
+    assert (await unary(running.stub.One, StringValue(value="x"))).value == "x"
+    call.cancel()
+    await stopping
+
+
+async def test_who_does_not_learn_of_the_stop_is_told_to_try_again(running: Running) -> None:
+    await unary(running.stub.One, StringValue(value="x"))
+    stopping = asyncio.create_task(running.server.stop())
+    await running.life.stopping.wait()
+    with pytest.raises(Unavailable) as caught:
+        await unary(running.stub.One, StringValue(value="x"))
+    assert caught.value.reason == "STOPPING"
+    await stopping
+
+
+async def test_no_call_is_lost_while_two_servers_stop_in_turn() -> None:
+    failed: list[str] = []
+    done = asyncio.Event()
+
+    async def call(stub: EchoStub) -> None:
+        while not done.is_set():
+            try:
+                await stub.One(StringValue(value="x"))
+            except grpc.aio.AioRpcError as error:
+                failed.append(f"{error.code()} {error.details()}")
+
+    servers = [(await _serving(ANY_PORT))[0] for _ in range(2)]
+    addresses = ",".join(str(server.address) for server in servers)
+    async with open_channel(addresses, health_checked=True, retries=False) as channel:
+        stub = EchoStub(channel)
+        await unary(stub.One, StringValue(value="x"), wait_for_ready=True)
+        async with asyncio.TaskGroup() as group:
+            for _ in range(8):
+                group.create_task(call(stub))
+            for turn in (0, 1, 0, 1):
+                await servers[turn].stop()
+                servers[turn], echo = await _serving(servers[turn].address)
+                async with asyncio.timeout(10):
+                    await echo.started.wait()
+            done.set()
+    assert not failed
+    for server in servers:
+        await server.stop()
+
+
+async def _serving(address: HostPort) -> tuple[ServiceServer, Echo]:
+    server, echo = ServiceServer("echo", address, Lifecycle()), Echo()
+    server.add(add_echo, echo)
+    await server.start()
+    return server, echo
 
 
 async def test_stop_is_idempotent_and_hooks_run_once() -> None:
