@@ -1,8 +1,8 @@
 """When calls arrive at a server, and whether they are still let in.
 
 grpc.aio has no way to stop that loses no call: one that is on its way when `Server.stop` begins is answered
-CANCELLED, which no client's retry policy repeats, and which says nothing about who cancelled. So a server that
-is to stop first waits until nobody calls it any more, in two steps (`ServiceServer.stop`).
+CANCELLED, which no client's retry policy repeats, and which says nothing about who cancelled. So a server
+that is to stop first waits until nobody calls it any more, in two steps (`ServiceServer.stop`).
 """
 
 import asyncio

@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 
 import grpc
 
-from services.runtime.errors import Cancelled, Unavailable
+from services.runtime.errors import Unavailable
 from services.runtime.request_id import call_metadata
 from services.runtime.status import from_rpc_error
 
@@ -51,7 +51,7 @@ def translated_errors() -> Iterator[None]:
         task = asyncio.current_task()
         if task is None or task.cancelling() > 0:
             raise
-        raise Cancelled("The call to another service was cancelled.") from error
+        raise Unavailable("A service that this needs was stopped.", reason="CALL_CUT") from error
 
 
 async def unary(

@@ -8,7 +8,8 @@
 * After an outage the channel is back within 2 s.
 * `health_checked=True`: of several addresses only those whose health service says SERVING get calls, so a
   standby that answers NOT_SERVING is left alone until it leads. Needs round_robin, which is always on.
-* `retries=True`: a unary call answered UNAVAILABLE is repeated up to 3 times. Only for methods that are
+* `retries=True`: a unary call answered UNAVAILABLE, or CANCELLED as by a server that stops, is repeated up to
+  3 times. Only for methods that are
   idempotent, as all of ours are (request ids, tokens); a stream is repeated only while nothing of it has been
   answered.
 * `tls` makes it mTLS: our certificate is shown. With `server` the other side must have one for
@@ -54,7 +55,7 @@ _RETRY_POLICY = {
     "initialBackoff": "0.1s",
     "maxBackoff": "1s",
     "backoffMultiplier": 2,
-    "retryableStatusCodes": ["UNAVAILABLE"],
+    "retryableStatusCodes": ["UNAVAILABLE", "CANCELLED"],
 }
 
 

@@ -13,7 +13,6 @@
     ├── Aborted              lost against a concurrent change (term, token, transaction); start over
     ├── Unavailable          something needed is away; repeating later is right
     ├── DeadlineExceeded     not done in time; whether it happened is unknown
-    ├── Cancelled            the caller or a shutdown gave it up
     ├── Unimplemented        this server has no such method
     ├── Internal             our mistake; the log knows more under metadata["incident"]
     └── SettingsError        the environment is wrong; printed at start, exit code 2 (never crosses gRPC)
@@ -137,13 +136,6 @@ class DeadlineExceeded(TgfleetError):
 
     code = "DEADLINE_EXCEEDED"
     default_reason = "DEADLINE_EXCEEDED"
-
-
-class Cancelled(TgfleetError):
-    """The other side gave the call up. Not asyncio.CancelledError, which is about a task of ours."""
-
-    code = "CANCELLED"
-    default_reason = "CANCELLED"
 
 
 class Unimplemented(TgfleetError):

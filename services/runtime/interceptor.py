@@ -35,7 +35,7 @@ from services.runtime.status import DETAILS_KEY, as_tgfleet_error, leaf_errors, 
 _log = get_logger("rpc")
 _HEALTH_PREFIX = "/grpc.health."
 _QUIET_PREFIXES = (_HEALTH_PREFIX, "/grpc.reflection.")
-_STOPPING = "This server is about to stop and takes no more calls; the next attempt finds another, or it again."
+_STOPPING = "This server is about to stop and takes no more calls; try again in a moment."
 _UNKNOWN = "unknown"
 _SLOW = 1.0
 """Seconds from which a unary call that went well is worth a line at info."""

@@ -8,10 +8,10 @@
     # or by hand, in tests:
     async with ServiceServer("x", HostPort("127.0.0.1", 0), Lifecycle()) as server: server.address
 
-Order of a stop (STYLE.md): health NOT_SERVING, and calls are served until clients that watch health have left;
-new calls are refused with UNAVAILABLE, and `life.stopping` is set, which streams watch; running calls get the
-grace; then the hooks registered with `life.on_stop`, in their order: clients, last events, leases, channels,
-database.
+Order of a stop (STYLE.md): health NOT_SERVING, and calls are served until clients that watch health have
+left; new calls are refused with UNAVAILABLE, and `life.stopping` is set, which streams watch; running calls
+get the grace; then the hooks registered with `life.on_stop`, in their order: clients, last events, leases,
+channels, database.
 
 A standby calls `await server.set_serving(serving=False)` before `start` and `set_serving(serving=True)` when
 it leads.

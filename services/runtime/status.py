@@ -49,7 +49,6 @@ _CLASSES: dict[grpc.StatusCode, type[TgfleetError]] = {
         errors.Aborted,
         errors.Unavailable,
         errors.DeadlineExceeded,
-        errors.Cancelled,
         errors.Unimplemented,
         errors.Internal,
     )
@@ -59,7 +58,7 @@ _CLASSES: dict[grpc.StatusCode, type[TgfleetError]] = {
 _PLAIN = {
     grpc.StatusCode.UNAVAILABLE: "A service that this needs cannot be reached now; try again in a moment.",
     grpc.StatusCode.DEADLINE_EXCEEDED: "No answer came in time; whether the call took effect is unknown.",
-    grpc.StatusCode.CANCELLED: "The call was cancelled by the other side.",
+    grpc.StatusCode.CANCELLED: "The service that this needs was stopped; try again in a moment.",
     grpc.StatusCode.UNIMPLEMENTED: "The service that was called does not know this method.",
     grpc.StatusCode.RESOURCE_EXHAUSTED: "The service that was called refused: too large, or too many.",
 }
@@ -85,7 +84,7 @@ def as_tgfleet_error(error: BaseException) -> TgfleetError:
     if isinstance(picked, grpc.aio.AioRpcError):
         return from_rpc_error(picked)
     if isinstance(picked, asyncio.CancelledError):
-        return errors.Cancelled("The work for this call was cancelled.")
+        return errors.Unavailable("The work for this call was given up; try again.", reason="CALL_CUT")
     incident = uuid.uuid4().hex[:12]
     _log.error("unexpected error", incident=incident, exc_info=error)
     return Internal(
@@ -149,6 +148,8 @@ def _plain(code: grpc.StatusCode) -> TgfleetError:
     sentence = _PLAIN.get(code, _PLAIN_OTHER)
     if code is grpc.StatusCode.INVALID_ARGUMENT:
         return errors.InvalidArgument(sentence, field="request")
+    if code is grpc.StatusCode.CANCELLED:  # nobody here cancelled it: a server that stops says so
+        return errors.Unavailable(sentence, reason="CALL_CUT")
     return _CLASSES.get(code, Internal)(sentence)
 
 

@@ -320,7 +320,8 @@ class Fleet:
                     return
             await asyncio.sleep(0.1)
         raise AssertionError(
-            f"{connected} of {count} workers connected after {within} s:\n{self._tails('scheduler-', 'worker-')}"
+            f"{connected} of {count} workers connected after {within} s:\n"
+            + self._tails("scheduler-", "worker-")
         )
 
     def _tails(self, *prefixes: str) -> str:

@@ -15,7 +15,7 @@ from services.admin.running import run
 from services.admin.screen import say
 from services.admin.transfer_progress import Progress, make_progress
 from services.admin.transfer_words import ENDED
-from services.runtime.errors import Cancelled, DeadlineExceeded, Internal, TgfleetError, Unavailable
+from services.runtime.errors import DeadlineExceeded, Internal, TgfleetError, Unavailable
 from tgfleet.gateway.v1 import transfer_pb2 as tr
 
 app = typer.Typer()
@@ -80,7 +80,7 @@ async def _follow(gateway: Gateway, transfer_id: str, progress: Progress, last: 
                     progress.lost("")
                     last.CopyFrom(message.transfer)
                     progress.state(last)
-        except (Unavailable, Cancelled, Internal, DeadlineExceeded) as error:
+        except (Unavailable, Internal, DeadlineExceeded) as error:
             lost = error
         if last.state in ENDED:
             return

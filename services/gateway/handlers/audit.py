@@ -10,7 +10,7 @@ from collections import OrderedDict
 
 from services.gateway.ports import AuditRegistry
 from services.runtime.clock import Clock
-from services.runtime.errors import Cancelled, DeadlineExceeded, TgfleetError, Unavailable
+from services.runtime.errors import DeadlineExceeded, TgfleetError, Unavailable
 from services.runtime.logs import get_logger
 from services.runtime.metrics import counter
 from tgfleet.gateway.v1 import audit_pb2
@@ -88,7 +88,7 @@ class AuditTrail:
         batch = list(self._waiting.values())[:_BATCH]
         try:
             await self._registry.record_audit([entry for entry, _ in batch], _CALL_LIMIT)
-        except (Unavailable, DeadlineExceeded, Cancelled) as error:
+        except (Unavailable, DeadlineExceeded) as error:
             self._failures += 1
             if self._failures == 1:
                 _log.warning("audit entries wait for the registry", reason=error.reason)

@@ -10,6 +10,7 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
+import grpc
 import pytest
 from google.protobuf.wrappers_pb2 import StringValue
 
@@ -192,16 +193,17 @@ async def test_after_an_outage_the_channel_is_back_within_four_seconds() -> None
     await again.stop()
 
 
-async def test_unavailable_answers_to_unary_calls_are_repeated() -> None:
+@pytest.mark.parametrize("code", [grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED])
+async def test_calls_that_a_stopping_server_gave_up_are_repeated(code: grpc.StatusCode) -> None:
     server = ServiceServer("flaky", ANY_PORT, Lifecycle())
     echo = Echo()
     calls = 0
 
-    async def fail_twice(_: object) -> None:
+    async def fail_twice(context: grpc.aio.ServicerContext) -> None:
         nonlocal calls
         calls += 1
         if calls < 3:
-            raise errors.Unavailable("Not yet.")
+            await context.abort(code)
 
     echo.on_call = fail_twice
     server.add(add_echo, echo)
