@@ -31,6 +31,8 @@ class Leader:
         self._shift = play.rng.uniform(0, 5000)
         self._ticking: float | None = None
         self._busy_until = 0.0
+        self._lost = False
+        """A commit went down with the process: so do all after it."""
         store = play.store
         store.term = term
         self.core = TransferCore(
@@ -87,7 +89,8 @@ class Leader:
             do(worker)
 
     def _write(self, command: c.Commit) -> None:
-        if not self.alive and not self.world.chance(0.5):
+        self._lost = self._lost or (not self.alive and self.world.chance(0.5))
+        if self._lost:
             return
         if self.play.store.commit(self.term, command.changes) and self.alive:
             self.tell(e.Committed(command.commit_id))

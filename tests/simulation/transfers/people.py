@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from services.scheduler.domain.transfers import events as e
-from services.scheduler.domain.transfers.records import TransferState, Wish
+from services.scheduler.domain.transfers.records import BatchRecord, TransferState, Wish
 from tests.simulation.transfers.leader import Leader
 from tests.simulation.transfers.workers import LATE
 
@@ -52,7 +52,7 @@ def _decide(play: Play, leader: Leader, name: str) -> None:
         if batch is None or shard.reason != "UNDECIDED":
             continue
         play.undecided += 1
-        if not _may_be_undecided(play, batch.account_id):
+        if not _may_be_undecided(play, batch):
             play.wrong.append(f"undecided without need: {batch}")
         if shard.current is None or leader.now < shard.current.unknown_since + LATE:
             continue  # something may still be on its way
@@ -62,6 +62,8 @@ def _decide(play: Play, leader: Leader, name: str) -> None:
         leader.tell(e.SettledByPerson(name, batch.shard, batch.batch, sent=bool(sent)))
 
 
-def _may_be_undecided(play: Play, account_id: str) -> bool:
-    ambiguous = play.repeating_texts and (play.copies or not play.telegram.channel_source)
-    return ambiguous or account_id in play.gone or not play.runs(account_id)
+def _may_be_undecided(play: Play, batch: BatchRecord) -> bool:
+    numbered = play.telegram.channel_source and not play.copies
+    deleted = not any(one in play.telegram.source for one in batch.message_ids)
+    no_evidence = not numbered and (play.repeating_texts or deleted)
+    return no_evidence or batch.account_id in play.gone or not play.runs(batch.account_id)

@@ -63,6 +63,8 @@ class Worker:
     """When the call of an order arrived."""
     flying: dict[str, Order] = field(default_factory=dict)
     kept: dict[str, OrderAnswer] = field(default_factory=dict)
+    seen: set[str] = field(default_factory=set)
+    """Orders of this process: none is carried out twice."""
     missed: list[tuple[str, int]] = field(default_factory=list)
     ambush: Callable[[Worker], None] = lambda _worker: None
     """Called at the worst moment: the effect has happened, and nobody knows."""
@@ -80,6 +82,9 @@ class Worker:
             if order.order_id in self.kept:
                 self._send_answer(self.kept[order.order_id])
                 continue
+            if order.order_id in self.seen:
+                continue
+            self.seen.add(order.order_id)
             self.flying[order.order_id] = order
             self._begin(order)
 
@@ -93,6 +98,7 @@ class Worker:
         self.frozen = False
         self.flying.clear()
         self.kept.clear()
+        self.seen.clear()
         self.running.clear()
 
     def born(self) -> None:

@@ -100,7 +100,7 @@ def _first_to_wake(lane: Ready, seats: Seats, question: Question) -> dict[str, l
 def _of_few(ask: Ask, seats: Seats, question: Question) -> Seat | Nobody:
     may: list[Seat] = []
     refused: dict[str, list[Obstacle]] = {}
-    for account_id in ask.account_ids:
+    for account_id in sorted(ask.account_ids):  # the same history, the same words
         seat = seats.get(account_id)
         if seat is None:
             continue

@@ -38,20 +38,20 @@ class Ready:
         self._waiting: NameHeap[float] = NameHeap()
         self._refused: dict[str, str] = {}
         self._reasons: Counter[str] = Counter()
-        self._changed: set[str] = set(account_ids)
+        self._changed = dict.fromkeys(sorted(account_ids))
 
     def changed(self, account_id: str) -> None:
         """Something about it is different now."""
         if account_id in self._ids:
-            self._changed.add(account_id)
+            self._changed[account_id] = None
 
     def settle(self, judge: Judge, now: float) -> None:
         """Brings everything up to date."""
         for heap in (self._waiting, self._moving):
             while (first := heap.first()) is not None and first[0] <= now:
                 heap.discard(first[1])
-                self._changed.add(first[1])
-        changed, self._changed = self._changed, set()
+                self._changed[first[1]] = None
+        changed, self._changed = self._changed, {}
         for account_id in changed:
             self._place(account_id, judge(account_id))
 
