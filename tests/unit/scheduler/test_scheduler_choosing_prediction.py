@@ -166,6 +166,47 @@ def test_a_policy_that_becomes_stricter_and_then_laxer_is_followed() -> None:
     assert trial.run(10_000).messages >= 0.6 * 20_000
 
 
+def known_budget() -> Budget:
+    """Of a bucket of 100 messages with one coming back every 10 s, asked for 20 at a time."""
+    trial = Trial({"a": Bucket(100, 0.1)}, prediction=True)
+    trial.run(20_000)
+    budget = memory.load(trial.models["a", FORWARD].state, 0.0, 1_800_020_000.0)
+    assert budget is not None
+    assert budget.known
+    return budget
+
+
+def test_a_wait_after_a_call_that_may_have_counted_teaches_nothing() -> None:
+    now = 1_800_021_000.0
+    clean, blurred = known_budget(), known_budget()
+    figures = (blurred.capacity, blurred.recovery)
+    blurred.blur()
+    blurred.flooded(50, 20, now)
+    clean.flooded(50, 20, now)
+    assert (blurred.capacity, blurred.recovery) == figures
+    assert blurred.allowance(now + 1) == 0
+    assert clean.recovery.value < figures[1].value or clean.capacity.value < figures[0].value
+
+    untold = Budget()
+    for number in range(6):
+        untold.sent(20, now + 300 * number)
+        untold.blur()
+        untold.flooded(60, 20, now + 300 * number + 1)
+    assert not untold.known
+
+
+def test_somebody_else_who_uses_the_account_does_not_make_it_rest_for_hours() -> None:
+    budget = known_budget()
+    now = 1_800_021_000.0
+    for _ in range(12):
+        budget.flooded(10, 20, now)
+        now = budget.rested_at(1, now)
+    assert budget.rested_at(1, now) - now < 3600
+    before = budget.recovery.value
+    budget.flooded(10, 20, now)
+    assert budget.recovery.value >= before / 2
+
+
 def test_an_album_larger_than_the_budget_is_not_refused_for_ever() -> None:
     trial = Trial({"a": Bucket(100, 0.05)}, prediction=True)
     trial.run(30_000)

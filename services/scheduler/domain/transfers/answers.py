@@ -40,6 +40,8 @@ def take_in(desk: Desk, shard: Shard, batch: Batch, answer: Answer | None) -> No
     """The answer to its latest transmission."""
     batch.waits_for_hello = False
     desk.touch(shard)
+    if _may_have_counted(answer):
+        desk.pool.note_unclear(batch.record.account_id, FORWARD)
     if batch.named or batch.delivered:  # an earlier attempt's answer came meanwhile
         _named(desk, shard, batch)
     elif isinstance(answer, Sent):
@@ -52,6 +54,12 @@ def take_in(desk: Desk, shard: Shard, batch: Batch, answer: Answer | None) -> No
         doubt(desk, shard, By.ANSWER, answer.cause)
     else:
         doubt(desk, shard, By.LOSS, "its worker was lost")
+
+
+def _may_have_counted(answer: Answer | None) -> bool:
+    if isinstance(answer, OrderRefused):
+        return meaning(answer) not in (Meaning.WAIT, Meaning.WAIT_CHAT)
+    return not isinstance(answer, Sent | OrderNotDone)
 
 
 def took(desk: Desk, shard: Shard, batch: Batch, answer: Sent) -> None:

@@ -24,6 +24,11 @@ SMALLEST = 10.0
 """Messages of the largest album: a budget below could never send one."""
 _LONGEST_REST = 86_400.0
 """Seconds; rather than rest longer, it is tried."""
+_LONGEST_IN_WAITS = 100.0
+"""Nor so many times what the longest wait of late would come to for as many messages: Telegram asks for less,
+so it is the figure that is wrong."""
+_STEP = 0.5
+"""One wait takes away no more than that share of the recovery: somebody else may have used the account."""
 _WHOLE = 0.9
 """A chunk of that share of the capacity is the whole of it."""
 _DEAR = 10.0
@@ -60,6 +65,8 @@ class Budget:
     longest: float = 0.0
     """The longest wait of late: halves with every one that is shorter."""
     flooded_at: float = 0.0
+    blurred: bool = False
+    """A call since the last wait ended another way: nobody knows whether Telegram counted it."""
     history: History = field(default_factory=History)
 
     @property
@@ -128,18 +135,24 @@ class Budget:
         if (self.left(now) or 0.0) < min(SMALLEST, self.enough / 10):  # too little to be worth a call
             self._rest(now)
 
+    def blur(self) -> None:
+        """A call was refused for another reason, or its answer was lost."""
+        self.blurred = True
+
     def flooded(self, seconds: float, call: int, now: float) -> None:
         """A call of so many messages was answered with a wait."""
         self.waits_seen += 1
         self.flooded_at, self.longest = now, max(seconds, self.longest / 2)
+        blurred, self.blurred = self.blurred, False
         if self.known:
             self._fill(now)
-            self._correct(seconds, call, now)
+            if not blurred:
+                self._correct(seconds, call, now)
         else:
-            figures = self.history.flooded(seconds, call, now)
+            figures = self.history.flooded(seconds, call, now, blurred=blurred)
             if figures is None:
                 return
-            self._take(figures)
+            self._take(figures, call)
         self.passed, self.since, self.from_full = 0.0, now, False
         self.resting = self.untried = True
         # A budget that comes back as a whole is back when the wait is over; else the wait counts as any rest.
@@ -191,10 +204,10 @@ class Budget:
         self.level = min(self.capacity.value, self.recovery.value * (now - began)) if self.whole else 0.0
         self.resting, self.from_full, self.rest_began = True, False, now
 
-    def _take(self, figures: Figures) -> None:
+    def _take(self, figures: Figures, call: int) -> None:
         self.capacity = Estimate.of(max(SMALLEST, figures.capacity / SHARE))  # as many did go through
         self.chunk = min(self.capacity.value, max(SMALLEST, figures.chunk))
-        self.recovery = Estimate.of(max(figures.recovery, self._slowest()))
+        self.recovery = Estimate.of(max(figures.recovery, self._slowest(call)))
         self.history = History()
 
     def _correct(self, seconds: float, call: int, now: float) -> None:
@@ -229,7 +242,8 @@ class Budget:
             at = (self.passed + call) / max(1.0, now - self.since)
             if not self.passed and self.streak > 1 and seconds > self.chunk / value / 2:
                 self.chunk *= 2  # rests that short are answered with waits as long: more must be back
-        self.recovery.broke(at, self._slowest())
+        self.recovery.broke(at, max(_STEP * value, self._slowest(call)))
 
-    def _slowest(self) -> float:
-        return self.enough / _LONGEST_REST
+    def _slowest(self, call: int) -> float:
+        told = self.longest * max(1.0, self.enough / call)
+        return self.enough / min(_LONGEST_REST, max(1.0, _LONGEST_IN_WAITS * told))

@@ -44,9 +44,12 @@ class History:
         self.passed += count
         self.used = now
 
-    def flooded(self, seconds: float, call: int, now: float) -> Figures | None:
-        """A call was answered with a wait of so many seconds. Gives the figures once they are clear."""
-        if self.passed:
+    def flooded(self, seconds: float, call: int, now: float, *, blurred: bool = False) -> Figures | None:
+        """A call was answered with a wait of so many seconds. Gives the figures once they are clear.
+        `blurred`: more may have gone through in this cycle, which therefore says nothing."""
+        if blurred:
+            self.passed, self.since, self.fresh = 0.0, now, False
+        elif self.passed:
             cycle = Cycle(self.passed, now - self.since, self.turn, self.fresh)
             self.cycles = [*self.cycles, cycle][-KEPT:]
             self.passed, self.since, self.fresh = 0.0, now, False

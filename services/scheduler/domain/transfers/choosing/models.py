@@ -31,6 +31,12 @@ class Models:
         if self._enabled:
             self._learning(account_id, method, now, wall).sent(count, now)
 
+    def blurred(self, account_id: str, method: str) -> None:
+        """A call ended in a way that does not tell whether it counted."""
+        budget = self.of(account_id).get(method)
+        if budget is not None:
+            budget.blur()
+
     def flooded(
         self, account_id: str, method: str, seconds: float, count: int, *, now: float, wall: float
     ) -> None:

@@ -86,6 +86,11 @@ class Pool:
             seat.last_used = now
         self._lanes.changed(account_id)
 
+    def note_unclear(self, account_id: str, method: str) -> None:
+        """A call was refused for another reason than a wait, or its answer was lost: the prediction learns
+        nothing from the next wait, as nobody knows whether it counted."""
+        self._models.blurred(account_id, method)
+
     def note_flood(
         self, account_id: str, method: str, seconds: float, count: int, *, now: float, wall: float
     ) -> None:
