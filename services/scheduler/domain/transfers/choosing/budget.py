@@ -25,8 +25,7 @@ SMALLEST = 10.0
 _LONGEST_REST = 86_400.0
 """Seconds; rather than rest longer, it is tried."""
 _LONGEST_IN_WAITS = 100.0
-"""Nor so many times what the longest wait of late would come to for as many messages: Telegram asks for less,
-so it is the figure that is wrong."""
+"""Nor so many times the longest wait of late: Telegram asks for less, so it is the figure that is wrong."""
 _STEP = 0.5
 """One wait takes away no more than that share of the recovery: somebody else may have used the account."""
 _WHOLE = 0.9
@@ -152,7 +151,7 @@ class Budget:
             figures = self.history.flooded(seconds, call, now, blurred=blurred)
             if figures is None:
                 return
-            self._take(figures, call)
+            self._take(figures)
         self.passed, self.since, self.from_full = 0.0, now, False
         self.resting = self.untried = True
         # A budget that comes back as a whole is back when the wait is over; else the wait counts as any rest.
@@ -204,10 +203,10 @@ class Budget:
         self.level = min(self.capacity.value, self.recovery.value * (now - began)) if self.whole else 0.0
         self.resting, self.from_full, self.rest_began = True, False, now
 
-    def _take(self, figures: Figures, call: int) -> None:
+    def _take(self, figures: Figures) -> None:
         self.capacity = Estimate.of(max(SMALLEST, figures.capacity / SHARE))  # as many did go through
         self.chunk = min(self.capacity.value, max(SMALLEST, figures.chunk))
-        self.recovery = Estimate.of(max(figures.recovery, self._slowest(call)))
+        self.recovery = Estimate.of(max(figures.recovery, self._slowest()))
         self.history = History()
 
     def _correct(self, seconds: float, call: int, now: float) -> None:
@@ -242,8 +241,7 @@ class Budget:
             at = (self.passed + call) / max(1.0, now - self.since)
             if not self.passed and self.streak > 1 and seconds > self.chunk / value / 2:
                 self.chunk *= 2  # rests that short are answered with waits as long: more must be back
-        self.recovery.broke(at, max(_STEP * value, self._slowest(call)))
+        self.recovery.broke(at, max(_STEP * value, self._slowest()))
 
-    def _slowest(self, call: int) -> float:
-        told = self.longest * max(1.0, self.enough / call)
-        return self.enough / min(_LONGEST_REST, max(1.0, _LONGEST_IN_WAITS * told))
+    def _slowest(self) -> float:
+        return self.enough / min(_LONGEST_REST, max(1.0, _LONGEST_IN_WAITS * self.longest))
