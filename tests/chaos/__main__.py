@@ -20,7 +20,7 @@ from tests.chaos.transfer_history import run_transfer_history
 async def _fleet(seed: int, directory: Path) -> str:
     report = await run_history(seed, directory)
     outcome = f"all running after {report.recovered_after:.1f} s, {report.requests} requests judged"
-    return f"{outcome}: {'; '.join(report.faults)}"
+    return f"{report.layout}, {outcome}: {'; '.join(report.faults)}"
 
 
 async def _transfer(seed: int, directory: Path) -> str:

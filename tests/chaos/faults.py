@@ -104,12 +104,14 @@ async def drain_during_kill(fleet: Fleet, rng: random.Random) -> str:
 async def cut_link(fleet: Fleet, rng: random.Random) -> str:
     """A worker loses its registry, by a closed or a half-open link, while its link to Telegram stays up."""
     name, parted, silent = _some(fleet, rng, "worker").name, rng.uniform(1, 3 * SPAN), rng.random() < 0.5
-    link = fleet.links[name]
-    (link.mute if silent else link.cut)()
+    links = [link for place, link in fleet.links.items() if place.split("/")[0] == name]
+    for link in links:
+        (link.mute if silent else link.cut)()
     try:
         await asyncio.sleep(parted)
     finally:
-        link.mend()
+        for link in links:
+            link.mend()
     return f"{'silenced' if silent else 'cut'} the link of {name} to the registry for {parted:.1f} s"
 
 
@@ -168,15 +170,33 @@ async def freeze_gateway(fleet: Fleet, rng: random.Random) -> str:
 
 
 async def lock_database(fleet: Fleet, rng: random.Random) -> str:
-    """Somebody else holds SQLite's write lock, as a backup tool or a shell would."""
+    """Somebody else holds SQLite's write lock, as a backup tool or a shell would; PostgreSQL is frozen."""
     name, held = rng.choice(("registry", "scheduler")), rng.uniform(0.5, 2 * SPAN)
+    if fleet.postgres is not None:
+        async with storage.frozen(fleet.postgres):
+            await asyncio.sleep(held)
+        return f"froze PostgreSQL for {held:.1f} s"
     async with storage.locked(fleet.directory / f"{name}.db"):
         await asyncio.sleep(held)
     return f"held the write lock of {name}.db for {held:.1f} s"
 
 
+async def kill_database(fleet: Fleet, rng: random.Random) -> str:
+    """kill -9 of PostgreSQL, with both databases in it; with SQLite, of the process that writes one."""
+    away = rng.uniform(0, 1.5 * SPAN)
+    if fleet.postgres is None:
+        service = await fleet.leader() if rng.random() < 0.5 else _some(fleet, rng, "registry")
+        return await _kill(service, away)
+    async with storage.killed(fleet.postgres):
+        await asyncio.sleep(away)
+    return f"killed PostgreSQL and started it again after {away:.1f} s"
+
+
 async def fill_disk(fleet: Fleet, rng: random.Random) -> str:
-    """SQLite's journal cannot grow: every write past its end fails, as on a full disk."""
+    """SQLite's journal cannot grow: every write past its end fails, as on a full disk. PostgreSQL, which
+    gives up when its disk is full, is killed instead."""
+    if fleet.postgres is not None:
+        return await kill_database(fleet, rng)
     service, full = _some(fleet, rng, "registry"), rng.uniform(0.5, 2 * SPAN)
     with storage.no_room_for(service.pid):
         await asyncio.sleep(full)
@@ -194,6 +214,7 @@ FAULTS: dict[str, Fault] = {
     "freeze-registry": freeze_registry,
     "freeze-starting-worker": freeze_starting_worker,
     "freeze-worker": freeze_worker,
+    "kill-database": kill_database,
     "kill-etcd": kill_etcd,
     "kill-leader": kill_leader,
     "kill-registry": kill_registry,
@@ -210,7 +231,7 @@ TOUCHES: dict[str, frozenset[str]] = {
             name in ("drain-during-kill", "freeze-starting-worker")
             and kind in ("worker", "leader", "registry")
         )
-        or (name in ("fill-disk", "lock-database") and kind == "registry")
+        or (name in ("fill-disk", "kill-database", "lock-database") and kind in ("registry", "leader"))
         or (name == "cut-link" and kind == "worker")
     )
     for name in FAULTS

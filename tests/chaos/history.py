@@ -6,13 +6,15 @@ The judge is the test data centre's journal: what connections and requests it sa
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.chaos.faults import FAULTS, TOUCHES
 from tests.support.fleet import Client, Fleet, eventually
+from tests.support.postgres import PostgresProcess
 from tests.support.telegram import Sample, connected_keys, new_accounts, violations
 from tgfleet.gateway.v1 import fleet_pb2
 
@@ -26,6 +28,7 @@ class Report:
     """What happened in a history."""
 
     seed: int
+    layout: str = ""
     faults: list[str] = field(default_factory=list)
     recovered_after: float = 0.0
     requests: int = 0
@@ -36,7 +39,7 @@ class HistoryFailedError(AssertionError):
     that accounts did not come back never hides what the judge saw."""
 
     def __init__(self, report: Report, complaints: list[str]) -> None:
-        super().__init__(f"seed {report.seed}, {report.faults}: " + "; ".join(complaints))
+        super().__init__(f"seed {report.seed} ({report.layout}), {report.faults}: " + "; ".join(complaints))
         self.complaints = complaints
 
 
@@ -53,7 +56,8 @@ async def run_history(seed: int, directory: Path, faults: Sequence[str] = ()) ->
         "TGFLEET_PROBE_INTERVAL": "500ms",
     }
     etcds = rng.choice((1, 3))
-    async with Fleet(directory, workers=2, schedulers=2, etcds=etcds, settings=settings) as fleet:
+    async with fleet_of(seed, directory, etcds, settings) as fleet:
+        report.layout = layout_of(fleet)
         async with fleet.control() as control:
             sessions = await new_accounts(control, ACCOUNTS)
         cause: Exception | None = None
@@ -65,6 +69,32 @@ async def run_history(seed: int, directory: Path, faults: Sequence[str] = ()) ->
         if complaints:
             raise HistoryFailedError(report, complaints) from cause
     return report
+
+
+@contextlib.asynccontextmanager
+async def fleet_of(
+    seed: int, directory: Path, etcds: int, settings: Mapping[str, str]
+) -> AsyncIterator[Fleet]:
+    """Every third seed: two registries over one PostgreSQL; else one with SQLite, which allows no more."""
+    with contextlib.ExitStack() as stack:
+        postgres = stack.enter_context(PostgresProcess()) if seed % 3 == 0 else None
+        registries = 2 if postgres is not None else 1
+        async with Fleet(
+            directory,
+            workers=2,
+            schedulers=2,
+            registries=registries,
+            etcds=etcds,
+            settings=settings,
+            postgres=postgres,
+        ) as fleet:
+            yield fleet
+
+
+def layout_of(fleet: Fleet) -> str:
+    """For the report."""
+    base = "SQLite" if fleet.postgres is None else "PostgreSQL, 2 registries"
+    return f"{base}, {len(fleet.etcd_names)} etcd"
 
 
 async def _live_and_recover(

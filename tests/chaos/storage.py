@@ -1,4 +1,5 @@
-"""Trouble below a database: its file is locked by somebody else, or the disk under it is full. Needs no root.
+"""Trouble below a database: its file is locked by somebody else, the disk under it is full, its server is
+frozen or dead. Needs no root.
 
 Knows no service: it is given a file or a process.
 """
@@ -11,6 +12,8 @@ import resource
 import sqlite3
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+
+from tests.support.postgres import PostgresProcess
 
 _LOCK_WITHIN = 5.0
 """Seconds to wait for our turn at the write lock: the service holds it for moments only."""
@@ -48,3 +51,23 @@ def no_room_for(pid: int) -> Iterator[None]:
     finally:
         with contextlib.suppress(ProcessLookupError):  # it may have given up meanwhile
             resource.prlimit(pid, resource.RLIMIT_FSIZE, before)
+
+
+@contextlib.asynccontextmanager
+async def frozen(server: PostgresProcess) -> AsyncIterator[None]:
+    """Connections stay, and nothing answers."""
+    await asyncio.to_thread(server.freeze)
+    try:
+        yield
+    finally:
+        await asyncio.to_thread(server.thaw)
+
+
+@contextlib.asynccontextmanager
+async def killed(server: PostgresProcess) -> AsyncIterator[None]:
+    """kill -9; it comes back with what it had written."""
+    await asyncio.to_thread(server.kill)
+    try:
+        yield
+    finally:
+        await asyncio.to_thread(server.start)

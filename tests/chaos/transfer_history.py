@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.chaos.faults import FAULTS
+from tests.chaos.history import fleet_of, layout_of
 from tests.chaos.telegram_faults import TELEGRAM_FAULTS
 from tests.support.chats import busy_stranger, mixed, new_stranger
 from tests.support.fleet import Fleet
@@ -70,7 +71,8 @@ async def run_transfer_history(seed: int, directory: Path, faults: Sequence[str]
         f"{names[mode]}, {'channel' if kind == pb.CHAT_KIND_BROADCAST else 'supergroup'}, {parallel} shards"
     )
     etcds = rng.choice((1, 3))
-    async with Fleet(directory, workers=2, schedulers=2, etcds=etcds, settings=SETTINGS) as fleet:
+    async with fleet_of(seed, directory, etcds, SETTINGS) as fleet:
+        report.how += f", {layout_of(fleet)}"
         async with fleet.control() as control:
             history = mixed(MESSAGES, seed)
             scene = await new_scene(control, accounts=ACCOUNTS, history=history, kind=kind)

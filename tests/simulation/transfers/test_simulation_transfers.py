@@ -6,8 +6,8 @@ import pytest
 from tests.simulation.transfers.bugs import BUGS, Bug
 from tests.simulation.transfers.play import Play
 
-SEEDS = 300
-SLICES = 6
+SEEDS = 1200
+SLICES = 12
 
 
 @pytest.mark.parametrize("first", range(1, SEEDS, SEEDS // SLICES))
