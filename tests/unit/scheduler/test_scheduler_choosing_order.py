@@ -104,6 +104,18 @@ def test_nobody_wakes_by_itself_when_only_a_person_helps() -> None:
     assert stage.nobody().reason == "NO_ACCOUNT_LEFT"
 
 
+@pytest.mark.parametrize("more", [0, 40])
+def test_the_same_is_said_whatever_order_a_set_has(more: int) -> None:
+    """Sets of names have another order in each process; of reasons as common as each other the first
+    account's is said. `more`: of many accounts too."""
+    for number in range(30):
+        stage = PoolStage()
+        for name in range(more // 2 + 1):
+            stage.add(PoolAccount(f"a{number}-{name}", "A", enabled=False))
+            stage.add(PoolAccount(f"b{number}-{name}", "B", running=False, startable=False))
+        assert stage.nobody().reason == "DISABLED"
+
+
 def test_slow_mode_counts_for_its_chat_and_a_flood_wait_for_its_method_only() -> None:
     stage = PoolStage().add("a")
     stage.wait("a", 30, chat_id=-100999)
