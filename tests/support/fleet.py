@@ -305,8 +305,8 @@ class Fleet:
             await asyncio.sleep(0.05)
         raise AssertionError(f"no scheduler leads after {within} s:\n{self._tails('scheduler-')}")
 
-    async def workers_connected(self, count: int, within: float = 30) -> None:
-        """Wait until the scheduler counts so many connected workers."""
+    async def workers_connected(self, count: int, within: float = 60) -> None:
+        """Wait until the scheduler counts so many connected workers. Fails at once when one has ended."""
         deadline = time.monotonic() + within
         connected = 0
         while time.monotonic() < deadline:
@@ -318,6 +318,9 @@ class Fleet:
                 connected = sum(w.state == fleet_pb2.WORKER_STATE_CONNECTED for w in workers)
                 if connected >= count:
                     return
+            for name, service in self.services.items():
+                if name.startswith("worker-") and service.process is not None and not service.alive():
+                    raise AssertionError(f"{name} ended:\n{service.tail()}")
             await asyncio.sleep(0.1)
         raise AssertionError(
             f"{connected} of {count} workers connected after {within} s:\n"
