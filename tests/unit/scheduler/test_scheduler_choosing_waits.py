@@ -135,3 +135,12 @@ def test_methods_needed_beside_the_sending_one_must_not_wait_either() -> None:
     stage.wait("a", 60, method="messages.getHistory")
     assert stage.chosen() == "a"
     assert stage.chosen(also=("messages.getHistory",)) == "(FLOOD_WAIT)"
+
+
+def test_what_is_said_of_a_wait_stays_true_while_it_lasts() -> None:
+    stage = PoolStage().add("a")
+    stage.wait("a", 60)
+    said = stage.nobody().detail
+    assert said.endswith(f"It must wait with {FORWARD} until 12:01:00 UTC on 20 November.")
+    stage.passes(30)
+    assert stage.nobody().detail == said

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from services.scheduler.domain.transfers.choosing import hours
 from services.scheduler.domain.transfers.choosing.budget import UNLIMITED
-from services.scheduler.domain.transfers.choosing.lengths import length
+from services.scheduler.domain.transfers.choosing.lengths import time_of_day
 from services.scheduler.domain.transfers.choosing.seats import Question, Seat
 from services.scheduler.domain.transfers.choosing.words import Obstacle
 
@@ -39,12 +39,12 @@ def not_waiting(seat: Seat, question: Question) -> Obstacle | None:
     wait = max((one for one in waits if one is not None), key=lambda one: one.deadline, default=None)
     if wait is None:
         return None
-    seconds = wait.deadline - question.now
+    until = question.until(wait.deadline)
     if wait.chat_id:
-        reason, detail = "SLOW_MODE", f"It must wait {length(seconds)} more in this chat."
+        reason, detail = "SLOW_MODE", f"It must wait in this chat until {time_of_day(until)}."
     else:
-        reason, detail = "FLOOD_WAIT", f"It must wait {length(seconds)} more with {wait.method}."
-    return Obstacle(reason, detail, question.until(wait.deadline), wait.deadline)
+        reason, detail = "FLOOD_WAIT", f"It must wait with {wait.method} until {time_of_day(until)}."
+    return Obstacle(reason, detail, until, wait.deadline)
 
 
 def under_daily_cap(seat: Seat, question: Question) -> Obstacle | None:
