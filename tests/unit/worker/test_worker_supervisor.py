@@ -351,7 +351,10 @@ async def test_a_link_that_ends_inside_a_wait_for_connecting_is_not_made_anew_be
         assert 650 < (last.retry_time - i.tools.clock.wall()).total_seconds() < 700 + 300
 
 
-async def test_a_clock_that_is_set_forward_ends_no_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("hours", [1, -1])
+async def test_a_clock_that_jumps_neither_ends_a_wait_nor_makes_it_longer(
+    monkeypatch: pytest.MonkeyPatch, hours: int
+) -> None:
     async with inside() as i:
         i.enrol("a")
         i.start("a")
@@ -359,8 +362,10 @@ async def test_a_clock_that_is_set_forward_ends_no_wait(monkeypatch: pytest.Monk
         supervisor = i.fleet._sessions["a"]
         supervisor._restraint.note(Refused(420, "FLOOD_WAIT_X", "messages.forwardMessages", 60))
         wall = i.tools.clock.wall
-        monkeypatch.setattr(i.tools.clock, "wall", lambda: wall() + timedelta(hours=1))
+        monkeypatch.setattr(i.tools.clock, "wall", lambda: wall() + timedelta(hours=hours))
         with pytest.raises(StillWaiting) as waiting:
             supervisor._restraint.check("messages.forwardMessages", -100)
         assert 59 < waiting.value.remaining <= 60
         supervisor._restraint.check("messages.getHistory", -100)
+        await asyncio.sleep(61)
+        supervisor._restraint.check("messages.forwardMessages", -100)
