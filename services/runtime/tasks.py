@@ -2,6 +2,7 @@
 
 * `TaskOwner`: spawn tasks; the first that fails is reported to `on_failure` (usually `life.fail`, which stops
   the process); `close()` cancels all and waits, within a limit.
+* `steadily(work)`: for a TaskGroup's tasks, which else may end without a word.
 * `cancel_and_wait(task, limit)` and `backoff(attempt, base, cap, rng)`.
 """
 
@@ -9,9 +10,11 @@ import asyncio
 import random
 from collections.abc import Callable, Coroutine
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 from services.runtime.logs import get_logger
+
+T = TypeVar("T")
 
 _log = get_logger("runtime.tasks")
 
@@ -54,11 +57,28 @@ class TaskOwner:
     def _done(self, task: asyncio.Task[Any]) -> None:
         self._tasks.discard(task)
         if task.cancelled():
-            return
-        error = task.exception()
+            error: BaseException | None = None if task.cancelling() else _stray(task)
+        else:
+            error = task.exception()
         if error is not None:
             _log.error("background task failed", task=task.get_name(), exc_info=error)
             self._on_failure(error)
+
+
+async def steadily(work: Callable[[], Coroutine[Any, Any, T]]) -> T:
+    """Does the work. A CancelledError that nobody asked for, as a library may raise when its connection ends,
+    becomes a RuntimeError: asyncio would take it for the task's wanted end, and the loop would be missing."""
+    try:
+        return await work()
+    except asyncio.CancelledError as error:
+        task = asyncio.current_task()
+        if task is None or task.cancelling() > 0:
+            raise
+        raise _stray(task) from error
+
+
+def _stray(task: asyncio.Task[Any]) -> RuntimeError:
+    return RuntimeError(f"{task.get_name()} was cancelled by nobody")
 
 
 async def cancel_and_wait(*tasks: asyncio.Task[Any], limit: float = DEFAULT_LIMIT) -> bool:

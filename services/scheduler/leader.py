@@ -11,7 +11,7 @@ from typing import Protocol
 
 from services.runtime.errors import Aborted, TgfleetError, Unavailable
 from services.runtime.logs import get_logger
-from services.runtime.tasks import backoff, cancel_and_wait
+from services.runtime.tasks import backoff, cancel_and_wait, steadily
 from services.scheduler.committing import Committer
 from services.scheduler.domain import events as e
 from services.scheduler.domain.core import Core
@@ -168,12 +168,12 @@ class Reign:
             transfers = self._transfers(driver, picture, committer, stores.transfers)
             driver.tell(began.snapshot)
             async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(driver.run(), name="driver")
-                tasks.create_task(watch.run(driver.tell), name="account watch")
-                tasks.create_task(outgoing.run_wishes(driver.tell), name="wishes")
-                tasks.create_task(outgoing.run_crashes(), name="crash facts")
-                tasks.create_task(outgoing.run_workers(), name="known workers")
-                tasks.create_task(committer.run(), name="transfer commits")
+                tasks.create_task(steadily(driver.run), name="driver")
+                tasks.create_task(steadily(lambda: watch.run(driver.tell)), name="account watch")
+                tasks.create_task(steadily(lambda: outgoing.run_wishes(driver.tell)), name="wishes")
+                tasks.create_task(steadily(outgoing.run_crashes), name="crash facts")
+                tasks.create_task(steadily(outgoing.run_workers), name="known workers")
+                tasks.create_task(steadily(committer.run), name="transfer commits")
                 self._seat.take(Leader(term, driver, bus, self._registry, transfers))
                 TERM.set(term)
                 await self._on_serving(serving=True)

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from services.runtime.clock import FenceClock, Mark
 from services.runtime.errors import TgfleetError
 from services.runtime.logs import get_logger
+from services.runtime.tasks import steadily
 from services.worker.domain import fence
 from services.worker.gate import Gate
 from services.worker.metrics import LEASES_LOST
@@ -89,8 +90,8 @@ class LeaseKeeper:
     async def run(self) -> None:
         """Renews and watches until cancelled."""
         async with asyncio.TaskGroup() as group:
-            group.create_task(self._renew_forever(), name="renew leases")
-            group.create_task(self._watch_forever(), name="watch leases")
+            group.create_task(steadily(self._renew_forever), name="renew leases")
+            group.create_task(steadily(self._watch_forever), name="watch leases")
 
     async def _renew_forever(self) -> None:
         while True:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.runtime.tasks import TaskOwner, backoff, cancel_and_wait
+from services.runtime.tasks import TaskOwner, backoff, cancel_and_wait, steadily
 
 
 async def forever() -> None:
@@ -38,6 +38,25 @@ async def test_cancelling_is_no_failure() -> None:
         task.cancel()
         await asyncio.wait({task})
     assert not failures
+
+
+async def cancelled_by_nobody() -> None:
+    """As grpc.aio does when a call's channel is closed under it."""
+    await asyncio.sleep(0)
+    raise asyncio.CancelledError
+
+
+async def test_a_cancellation_that_nobody_asked_for_is_a_failure() -> None:
+    failures: list[BaseException] = []
+    async with TaskOwner(failures.append) as tasks:
+        task = tasks.spawn(cancelled_by_nobody(), name="loop")
+        await asyncio.wait({task})
+        await asyncio.sleep(0)
+        assert [str(error) for error in failures] == ["loop was cancelled by nobody"]
+    with pytest.RaisesGroup(pytest.RaisesExc(RuntimeError, match="was cancelled by nobody")):
+        async with asyncio.TaskGroup() as group:
+            group.create_task(steadily(cancelled_by_nobody))
+            group.create_task(steadily(forever))
 
 
 async def test_nothing_starts_after_the_end() -> None:
