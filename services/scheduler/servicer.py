@@ -188,6 +188,8 @@ def _account_status(leader: Leader, entry: Entry) -> fleet_pb2.AccountStatus:
         retry = wire.timestamp(why.retry)
         if retry is not None:
             status.retry_time.CopyFrom(retry)
+    else:
+        status.detail = views.why_running(entry)
     return status
 
 

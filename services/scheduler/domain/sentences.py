@@ -179,6 +179,10 @@ def home_full(worker_id: str, capacity: int) -> Verdict:
     return Verdict(Outcome.WAITING, Reason.NO_WORKER_CAPACITY, detail, action)
 
 
+def lent() -> str:
+    return "A transfer needs it; it stops when the transfer does not need it any more."
+
+
 def missing(spec: AccountSpec, holders: Mapping[str, str]) -> Verdict:
     home = spec.home_worker
     detail = (

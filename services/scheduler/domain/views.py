@@ -87,6 +87,11 @@ def why_not_running(fleet: Fleet, entry: Entry) -> Verdict | None:
     return verdict
 
 
+def why_running(entry: Entry) -> str:
+    """Why an account runs although nobody wants it to; empty for all others."""
+    return sentences.lent() if entry.borrowed and not entry.spec.wanted_running else ""
+
+
 def workers_page(fleet: Fleet, after: str, size: int) -> tuple[Sequence[Worker], str]:
     """Workers by name, and where the next page begins."""
     ordered = sorted((w for w in fleet.workers if w.worker_id > after), key=lambda worker: worker.worker_id)

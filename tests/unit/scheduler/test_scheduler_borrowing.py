@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from services.scheduler.domain import events as e
+from services.scheduler.domain import views
 from services.scheduler.domain.accounts import Phase
 from services.scheduler.domain.model import CallKind
 from tests.unit.scheduler.stage import Stage, accounts, outcomes, started, stopped
@@ -23,9 +24,11 @@ def borrow(stage: Stage) -> None:
 
 
 def test_a_borrowed_account_runs_and_is_stopped_when_it_is_given_back(stage: Stage) -> None:
+    assert views.why_running(stage.entry("ann")) == ""
     borrow(stage)
     assert stage.feed(e.Borrowed("ann")) == []
     assert stage.entry("ann").phase is Phase.UP
+    assert "A transfer needs it" in views.why_running(stage.entry("ann"))
     assert stopped(stage.feed(e.GivenBack("ann"))) == {"w1": ["ann"]}
     assert not stage.entry("ann").spec.wanted_running
 
@@ -33,6 +36,7 @@ def test_a_borrowed_account_runs_and_is_stopped_when_it_is_given_back(stage: Sta
 def test_an_account_that_people_want_runs_on_when_it_is_given_back(stage: Stage) -> None:
     stage.up("w1", "ann")
     stage.feed(e.Borrowed("ann"))
+    assert views.why_running(stage.entry("ann")) == ""
     assert stopped(stage.feed(e.GivenBack("ann"))) == {}
 
 
