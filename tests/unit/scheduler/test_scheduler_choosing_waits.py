@@ -141,6 +141,6 @@ def test_what_is_said_of_a_wait_stays_true_while_it_lasts() -> None:
     stage = PoolStage().add("a")
     stage.wait("a", 60)
     said = stage.nobody().detail
-    assert said.endswith(f"It must wait with {FORWARD} until 12:01:00 UTC on 20 November.")
+    assert said.endswith(f"It must wait with {FORWARD} until 2026-11-20 12:01:00 UTC.")
     stage.passes(30)
     assert stage.nobody().detail == said

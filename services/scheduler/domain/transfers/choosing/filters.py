@@ -6,9 +6,9 @@ A filter gives None, or the obstacle it sees. One without `wake` ends only by so
 
 from collections.abc import Callable
 
+from services.scheduler.domain.sentences import clock
 from services.scheduler.domain.transfers.choosing import hours
 from services.scheduler.domain.transfers.choosing.budget import UNLIMITED
-from services.scheduler.domain.transfers.choosing.lengths import time_of_day
 from services.scheduler.domain.transfers.choosing.seats import Question, Seat
 from services.scheduler.domain.transfers.choosing.words import Obstacle
 
@@ -41,9 +41,9 @@ def not_waiting(seat: Seat, question: Question) -> Obstacle | None:
         return None
     until = question.until(wait.deadline)
     if wait.chat_id:
-        reason, detail = "SLOW_MODE", f"It must wait in this chat until {time_of_day(until)}."
+        reason, detail = "SLOW_MODE", f"It must wait in this chat until {clock(until)}."
     else:
-        reason, detail = "FLOOD_WAIT", f"It must wait with {wait.method} until {time_of_day(until)}."
+        reason, detail = "FLOOD_WAIT", f"It must wait with {wait.method} until {clock(until)}."
     return Obstacle(reason, detail, until, wait.deadline)
 
 
