@@ -9,8 +9,6 @@ import sys
 import uuid
 from dataclasses import dataclass
 
-import grpc
-
 from services.runtime.channels import open_channel
 from services.runtime.clock import Clock, FenceClock, SystemClock
 from services.runtime.errors import SettingsError
@@ -20,7 +18,7 @@ from services.runtime.server import ServiceServer
 from services.runtime.tasks import TaskOwner
 from services.runtime.tls import Certificates
 from services.worker.acquirer import Acquirer
-from services.worker.adapters.dispatcher import GrpcDispatcher
+from services.worker.adapters.dispatcher import GrpcDispatcher, scheduler_channel
 from services.worker.adapters.registry import GrpcRegistry
 from services.worker.adapters.session_files import SessionFolder
 from services.worker.adapters.telegram import KurigramClients, TelegramConfig
@@ -107,14 +105,12 @@ def _limits(settings: Settings) -> Limits:
     )
 
 
-def _outside(settings: Settings, registry: grpc.aio.Channel, scheduler: grpc.aio.Channel) -> Outside:
+def _outside(settings: Settings, registry: Registry, dispatcher: Dispatcher) -> Outside:
     clock = SystemClock()
-    worker_id, incarnation = settings.name, str(uuid.uuid4())
-    _log.info("worker", worker_id=worker_id, incarnation=incarnation, capacity=settings.worker_capacity)
     return Outside(
         clients=KurigramClients(_telegram(settings), clock),
-        registry=GrpcRegistry(registry, worker_id, incarnation),
-        dispatcher=GrpcDispatcher(scheduler, worker_id, incarnation, settings.worker_capacity),
+        registry=registry,
+        dispatcher=dispatcher,
         files=SessionFolder(settings.worker_sessions_dir),
         clock=clock,
     )
@@ -148,14 +144,17 @@ async def main(settings: Settings, life: Lifecycle) -> None:
     """Runs until the process is asked to stop."""
     # No retries inside of gRPC: a renewal's deadline counts from when it was sent, and our own loops repeat.
     _check_identity(settings.name, life.tls)
-    registry = open_channel(settings.registry, retries=False, tls=life.tls, server="registry")
-    scheduler = open_channel(
-        settings.scheduler, health_checked=True, retries=False, tls=life.tls, server="scheduler"
+    worker_id, incarnation, capacity = settings.name, str(uuid.uuid4()), settings.worker_capacity
+    _log.info("worker", worker_id=worker_id, incarnation=incarnation, capacity=capacity)
+    channel = open_channel(settings.registry, retries=False, tls=life.tls, server="registry")
+    registry = GrpcRegistry(channel, worker_id, incarnation)
+    dispatcher = GrpcDispatcher(
+        lambda: scheduler_channel(settings.scheduler, life.tls), worker_id, incarnation, capacity
     )
     server = ServiceServer("worker", settings.listen, life, rules={})  # health only
-    compose(settings, life, _outside(settings, registry, scheduler))
-    life.on_stop(registry.close, name="close the registry's channel")
-    life.on_stop(scheduler.close, name="close the scheduler's channel")
+    compose(settings, life, _outside(settings, registry, dispatcher))
+    life.on_stop(channel.close, name="close the registry's channel")
+    life.on_stop(dispatcher.close, name="close the scheduler's channel")
     await server.serve(ready={"worker_id": settings.name})
 
 

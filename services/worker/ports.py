@@ -251,12 +251,16 @@ class Attachment(Protocol):
         ...
 
 
+STUCK = "STREAM_STUCK"
+"""The reason of the Unavailable that says: the connection seems to be there, and nothing goes through."""
+
+
 class Dispatcher(Protocol):
     """The way to the leading scheduler."""
 
     async def attach(self, picture: Picture, serve: Callable[[Attachment], Awaitable[None]]) -> None:
         """Opens a stream, says hello with the picture, and serves it until `serve` returns. Raises
-        TgfleetError."""
+        TgfleetError; after one with the reason STUCK the next attempt makes a connection of its own."""
         ...
 
 

@@ -16,7 +16,7 @@ from services.worker.domain.orders import Welcome
 from services.worker.domain.picture import SessionFile
 from services.worker.fleet import Fleet
 from services.worker.outbox import Outbox
-from services.worker.ports import Attachment, Dispatcher
+from services.worker.ports import STUCK, Attachment, Dispatcher
 from services.worker.transfers.desk import TransferDesk
 
 _log = get_logger("worker.stream")
@@ -114,7 +114,7 @@ class StreamKeeper:
             async with asyncio.timeout(_WELCOME_LIMIT):
                 seconds = await period
         except TimeoutError as error:
-            raise Unavailable("The scheduler did not welcome this worker.") from error
+            raise Unavailable("The scheduler did not welcome this worker.", reason=STUCK) from error
         sequence = 0
         while True:
             sequence += 1

@@ -6,13 +6,16 @@ from typing import Any
 
 import grpc
 
+from services.runtime.addresses import Endpoints
 from services.runtime.calls import open_call, translated_errors
+from services.runtime.channels import open_channel
 from services.runtime.errors import Unavailable
+from services.runtime.tls import Certificates
 from services.worker import wire_scheduler as wire
 from services.worker.domain.orders import Order
 from services.worker.domain.picture import Happening, Picture, SessionFile, SessionReport
 from services.worker.domain.transfer_answers import TransferAnswer
-from services.worker.ports import Attachment
+from services.worker.ports import STUCK, Attachment
 from services.worker.wire_transfers import transfer_answers
 from tgfleet.scheduler.v1 import scheduler_pb2, scheduler_pb2_grpc
 from tgfleet.worker.v1 import worker_pb2
@@ -22,23 +25,51 @@ _WRITE_LIMIT = 10.0
 """Seconds that the scheduler may take nothing before the stream counts as broken."""
 
 
+def scheduler_channel(endpoints: Endpoints, tls: Certificates | None) -> grpc.aio.Channel:
+    """To the leading scheduler of several. Its connections are its own: else a channel that replaces another
+    would take over the other's, stuck watches of health included."""
+    own = [("grpc.use_local_subchannel_pool", 1)]
+    return open_channel(
+        endpoints, health_checked=True, retries=False, tls=tls, server="scheduler", options=own
+    )
+
+
 class GrpcDispatcher:
     """See `ports.Dispatcher`."""
 
-    def __init__(self, channel: grpc.aio.Channel, worker_id: str, incarnation: str, capacity: int) -> None:
-        self._stub = scheduler_pb2_grpc.DispatcherServiceStub(channel)
+    def __init__(
+        self, open_channel: Callable[[], grpc.aio.Channel], worker_id: str, incarnation: str, capacity: int
+    ) -> None:
+        self._open = open_channel
+        self._channel = open_channel()
         self._worker_id = worker_id
         self._incarnation = incarnation
         self._capacity = capacity
 
     async def attach(self, picture: Picture, serve: Callable[[Attachment], Awaitable[None]]) -> None:
         """See the port."""
-        async with open_call(self._stub.AttachWorker) as call:
-            stream = GrpcAttachment(call, self._worker_id)
-            await stream.write(
-                _Request(hello=wire.hello(self._worker_id, self._incarnation, self._capacity, picture))
-            )
-            await serve(stream)
+        stub = scheduler_pb2_grpc.DispatcherServiceStub(self._channel)
+        try:
+            async with open_call(stub.AttachWorker) as call:
+                stream = GrpcAttachment(call, self._worker_id)
+                await stream.write(
+                    _Request(hello=wire.hello(self._worker_id, self._incarnation, self._capacity, picture))
+                )
+                await serve(stream)
+        except Unavailable as error:
+            if error.reason == STUCK:
+                await self._start_afresh()
+            raise
+
+    async def close(self) -> None:
+        """Ends the connection."""
+        await self._channel.close()
+
+    async def _start_afresh(self) -> None:
+        """Another channel: one whose watch of the scheduler's health is never answered queues every call for
+        ever, and nothing but a new one ends that."""
+        old, self._channel = self._channel, self._open()
+        await old.close()
 
 
 class GrpcAttachment:
@@ -58,7 +89,9 @@ class GrpcAttachment:
                     with translated_errors():
                         await self._call.write(request)
             except (TimeoutError, asyncio.InvalidStateError) as error:
-                raise Unavailable("The stream to the scheduler takes no more messages.") from error
+                raise Unavailable(
+                    "The stream to the scheduler takes no more messages.", reason=STUCK
+                ) from error
 
     async def orders(self) -> AsyncIterator[Order]:
         """See the port."""
