@@ -18,7 +18,9 @@ from services.testdc.embed import Account, NewAccount, Peer, TestDataCentre
 from tgfleet.gateway.v1 import account_pb2
 
 _IN_FLIGHT = 50
-"""Messages written before the readers get a moment."""
+"""Messages written before the readers must have read them."""
+_PAUSE = 0.3
+"""Seconds without noteworthy processor time after which they have."""
 _TEXT = "A message of ordinary length, as people write them to each other in a group on any day. "
 
 
@@ -53,11 +55,16 @@ async def _starts(dc: TestDataCentre, accounts: Sequence[Account], rounds: int) 
     )
 
 
-async def _write(dc: TestDataCentre, author: int, group: Peer, messages: int) -> None:
+async def _write(dc: TestDataCentre, side: Side, author: int, group: Peer, messages: int) -> None:
     for number in range(messages):
         dc.control.send_message(author, group, f"{number} {_TEXT}")
         if number % _IN_FLIGHT == 0:
-            await asyncio.sleep(0.2)
+            await side.quiet(_PAUSE)
+    await side.quiet()
+
+
+def _links(dc: TestDataCentre, accounts: Sequence[Account]) -> list[list[int]]:
+    return [dc.control.live_connections(account.user_id) for account in accounts]
 
 
 async def _reading(dc: TestDataCentre, accounts: Sequence[Account], messages: int) -> None:
@@ -67,8 +74,9 @@ async def _reading(dc: TestDataCentre, accounts: Sequence[Account], messages: in
     each = {}
     for side_of in (bare(dc, accounts), fleet(dc, accounts, policy=policy)):
         async with side_of as side:
-            await _write(dc, author, group, messages)
-            await side.quiet()
+            links = _links(dc, accounts)
+            await _write(dc, side, author, group, messages)
+            assert _links(dc, accounts) == links, "a reader that fell behind lost its link, and messages"
             _say(side, len(accounts), f"after {messages} messages each")
             each[side.name] = side.each(len(accounts))
     print(

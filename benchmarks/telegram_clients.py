@@ -51,16 +51,16 @@ class Side:
         """MiB a client, beyond the empty process."""
         return (self.resident - self.empty) / clients / 2**20
 
-    async def quiet(self) -> None:
-        """Waits until the process has nothing more to do."""
+    async def quiet(self, steady: float = _STEADY) -> None:
+        """Waits until the process has had nothing more to do for so many seconds."""
         before = -1.0
         while True:
             times = self.process.cpu_times()
             used = times.user + times.system
-            if 0 <= used - before < 0.1 * _STEADY:  # pings go on
+            if 0 <= used - before < 0.1 * steady:  # pings go on
                 return
             before = used
-            await asyncio.sleep(_STEADY)
+            await asyncio.sleep(steady)
 
 
 @asynccontextmanager
