@@ -9,9 +9,8 @@
 * `health_checked=True`: of several addresses only those whose health service says SERVING get calls, so a
   standby that answers NOT_SERVING is left alone until it leads. Needs round_robin, which is always on.
 * `retries=True`: a unary call answered UNAVAILABLE, or CANCELLED as by a server that stops, is repeated up to
-  3 times. Only for methods that are
-  idempotent, as all of ours are (request ids, tokens); a stream is repeated only while nothing of it has been
-  answered.
+  3 times. Only for methods that are idempotent, as all of ours are (request ids, tokens); a stream is
+  repeated only while nothing of it has been answered.
 * `tls` makes it mTLS: our certificate is shown. With `server` the other side must have one for
   `<server>.tgfleet`, wherever it listens; without, one for the address that is dialled, as for etcd. New
   certificate files are taken up while calls go on.

@@ -8,6 +8,7 @@ for the end of a transaction that only read. Knows no statements but those; `sql
 
 import sqlite3
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,6 +31,9 @@ class _Ended:
 
 
 _NOT_BEGUN = _Ended()
+
+_How = Callable[[sqlite3.Connection, str, Any], sqlite3.Cursor]
+"""`execute` or `executemany`."""
 
 READ, WRITE = "BEGIN DEFERRED", "BEGIN IMMEDIATE"
 """How the two kinds of transactions begin."""
@@ -54,17 +58,17 @@ class _Cursor(AsyncAdapt_aiosqlite_cursor):
         if operation in {READ, WRITE}:
             self._adapt_connection.begin(operation)  # type: ignore[attr-defined]  # it is a _Connection
             return
-        await self._run(_execute, operation, () if parameters is None else parameters)
+        await self._run(sqlite3.Connection.execute, operation, () if parameters is None else parameters)
 
     async def _executemany_async(self, operation: Any, seq_of_parameters: Any) -> None:
-        await self._run(_execute_many, operation, seq_of_parameters)
+        await self._run(sqlite3.Connection.executemany, operation, seq_of_parameters)
 
-    async def _run(self, work: Any, *arguments: Any) -> None:
+    async def _run(self, how: _How, operation: str, parameters: Any) -> None:
         connection: Any = self._connection
         adapted: Any = self._adapt_connection
         async with adapted._execute_mutex:  # noqa: SLF001
             begin = adapted.take_begin()
-            done = await connection._execute(work, connection._conn, begin, *arguments)  # noqa: SLF001
+            done = await connection._execute(_whole, connection._conn, begin, how, operation, parameters)  # noqa: SLF001
             self._cursor, self._rows = done
 
     async def _async_soft_close(self) -> None:
@@ -127,23 +131,13 @@ DRIVER = _Module(aiosqlite, sqlite3)
 """For `create_async_engine(module=...)`."""
 
 
-def _execute(
-    connection: sqlite3.Connection, begin: str, operation: str, parameters: Any
+def _whole(
+    connection: sqlite3.Connection, begin: str, how: _How, operation: str, parameters: Any
 ) -> tuple[_Ended, deque[Any]]:
+    """A statement from its beginning to its last row, in the thread."""
     if begin:
         connection.execute(begin)
-    return _whole(connection.execute(operation, parameters))
-
-
-def _execute_many(
-    connection: sqlite3.Connection, begin: str, operation: str, many: Any
-) -> tuple[_Ended, deque[Any]]:
-    if begin:
-        connection.execute(begin)
-    return _whole(connection.executemany(operation, many))
-
-
-def _whole(cursor: sqlite3.Cursor) -> tuple[_Ended, deque[Any]]:
+    cursor = how(connection, operation, parameters)
     rows = deque(cursor.fetchall()) if cursor.description else deque()
     ended = _Ended(cursor.description, cursor.rowcount, cursor.lastrowid)
     cursor.close()

@@ -55,7 +55,7 @@ async def call(channel: grpc.aio.Channel, method: MethodDescriptor, request: Any
     sides = (method.client_streaming, method.server_streaming)
     kind = "_".join("stream" if streams else "unary" for streams in sides)
     stub = getattr(channel, kind)(path, type(asked).SerializeToString, answer.FromString)
-    made = stub(_one(asked) if method.client_streaming else asked, timeout=10)
+    made = stub(_one(asked) if method.client_streaming else asked, timeout=10, wait_for_ready=True)
     try:
         if method.server_streaming:
             async for _ in made:

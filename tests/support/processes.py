@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -14,6 +15,22 @@ import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 ROOT = Path(__file__).resolve().parents[2]
+
+
+def spawn(argv: Sequence[str], env: Mapping[str, str], log: Path) -> subprocess.Popen[bytes]:
+    """A child with these settings and no others, its output appended to a log."""
+    ours = ("TGFLEET_", "USERBOT_", "ETCD_")
+    base = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
+    with log.open("ab") as out:
+        return subprocess.Popen(
+            argv,
+            env={**base, **env},
+            cwd=ROOT,
+            stdout=out,
+            stderr=out,
+            stdin=subprocess.DEVNULL,
+            start_new_session=True,
+        )
 
 
 @dataclass
@@ -36,17 +53,7 @@ class Service:
 
     def start(self) -> None:
         """Start it, with its output appended to its log."""
-        base = {k: v for k, v in os.environ.items() if not k.startswith(("TGFLEET_", "USERBOT_"))}
-        with self.log.open("ab") as log:
-            self.process = subprocess.Popen(
-                self.argv,
-                env={**base, **self.env},
-                cwd=ROOT,
-                stdout=log,
-                stderr=log,
-                stdin=subprocess.DEVNULL,
-                start_new_session=True,
-            )
+        self.process = spawn(self.argv, self.env, self.log)
 
     @property
     def pid(self) -> int:

@@ -2,7 +2,7 @@
 goes, and the transfer goes on."""
 
 import asyncio
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from datetime import timedelta
 from typing import Annotated
 
@@ -45,12 +45,9 @@ def watch(
 
     async def work(gateway: Gateway) -> int:
         last = tr.Transfer()
-        with make_progress(as_json=as_json) as progress:
-            try:
-                async with asyncio.timeout(timeout.total_seconds() if timeout else None):
-                    await _follow(gateway, transfer, progress, last)
-            except TimeoutError:
-                pass
+        with make_progress(as_json=as_json) as progress, suppress(TimeoutError):
+            async with asyncio.timeout(timeout.total_seconds() if timeout else None):
+                await _follow(gateway, transfer, progress, last)
         if last.state not in ENDED:
             say("The time is over; the transfer goes on.")
             return EXIT_WAITING

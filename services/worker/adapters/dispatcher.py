@@ -38,10 +38,11 @@ class GrpcDispatcher:
     """See `ports.Dispatcher`."""
 
     def __init__(
-        self, open_channel: Callable[[], grpc.aio.Channel], worker_id: str, incarnation: str, capacity: int
+        self, connect: Callable[[], grpc.aio.Channel], worker_id: str, incarnation: str, capacity: int
     ) -> None:
-        self._open = open_channel
-        self._channel = open_channel()
+        """`connect` opens a channel that shares no connection with an earlier one."""
+        self._connect = connect
+        self._channel = connect()
         self._worker_id = worker_id
         self._incarnation = incarnation
         self._capacity = capacity
@@ -68,7 +69,7 @@ class GrpcDispatcher:
     async def _start_afresh(self) -> None:
         """Another channel: one whose watch of the scheduler's health is never answered queues every call for
         ever, and nothing but a new one ends that."""
-        old, self._channel = self._channel, self._open()
+        old, self._channel = self._channel, self._connect()
         await old.close()
 
 
@@ -88,10 +89,12 @@ class GrpcAttachment:
                 async with asyncio.timeout(_WRITE_LIMIT):
                     with translated_errors():
                         await self._call.write(request)
-            except (TimeoutError, asyncio.InvalidStateError) as error:
+            except TimeoutError as error:
                 raise Unavailable(
                     "The stream to the scheduler takes no more messages.", reason=STUCK
                 ) from error
+            except asyncio.InvalidStateError as error:
+                raise Unavailable("The stream to the scheduler has ended.") from error
 
     async def orders(self) -> AsyncIterator[Order]:
         """See the port."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import signal
 import socket
 import subprocess
@@ -15,7 +14,7 @@ from typing import Any
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-ROOT = Path(__file__).resolve().parents[3]
+from tests.support.processes import spawn
 
 
 def free_port() -> int:
@@ -32,16 +31,7 @@ class Process:
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        base = {k: v for k, v in os.environ.items() if not k.startswith(("TGFLEET_", "ETCD_"))}
-        with self.log.open("ab") as log:
-            self.process = subprocess.Popen(
-                self.argv,
-                env={**base, **self.env},
-                cwd=ROOT,
-                stdout=log,
-                stderr=log,
-                stdin=subprocess.DEVNULL,
-            )
+        self.process = spawn(self.argv, self.env, self.log)
 
     def signal(self, number: signal.Signals) -> None:
         assert self.process is not None

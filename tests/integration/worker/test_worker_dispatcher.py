@@ -70,3 +70,30 @@ async def test_a_channel_that_is_stuck_is_replaced() -> None:
         await worker.attach(NOTHING, hello)
         assert [one.worker_id for one in fake.hellos] == ["w"]
         await worker.close()
+
+
+async def test_a_stream_that_ended_is_no_stuck_channel() -> None:
+    health = DumbHealth()
+    health.watches = 1  # the dumb one is over
+    async with scheduler(health) as (address, fake):
+        endpoints = Endpoints.parse(address)
+        made: list[grpc.aio.Channel] = []
+
+        def connect() -> grpc.aio.Channel:
+            made.append(scheduler_channel(endpoints, None))
+            return made[-1]
+
+        worker = GrpcDispatcher(connect, "w", "i", 5)
+
+        async def speak_after_the_end(attachment: Attachment) -> None:
+            await fake.until(lambda: fake.hellos)
+            fake.drop_streams()
+            async for _ in attachment.orders():
+                pass
+            await attachment.heartbeat(1, 0)
+
+        with pytest.raises(Unavailable) as ended:
+            await worker.attach(NOTHING, speak_after_the_end)
+        assert ended.value.reason != STUCK
+        assert len(made) == 1
+        await worker.close()

@@ -195,6 +195,17 @@ def test_a_wait_after_a_call_that_may_have_counted_teaches_nothing() -> None:
     assert not untold.known
 
 
+def test_that_a_call_may_have_counted_survives_a_restart() -> None:
+    stage = PoolStage(prediction=True).add("a")
+    stage.sent("a", 20)
+    assert stage.pool.models_changed()
+    stage.pool.note_unclear("a", FORWARD)
+    (record,) = stage.pool.models_changed()
+    again = memory.load(record.state, stage.wall - stage.now, stage.now)
+    assert again is not None
+    assert again.blurred
+
+
 def test_somebody_else_who_uses_the_account_does_not_make_it_rest_for_hours() -> None:
     budget = known_budget()
     now = 1_800_021_000.0

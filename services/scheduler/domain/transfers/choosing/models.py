@@ -36,6 +36,7 @@ class Models:
         budget = self.of(account_id).get(method)
         if budget is not None:
             budget.blur()
+            self._changed.add((account_id, method))
 
     def flooded(
         self, account_id: str, method: str, seconds: float, count: int, *, now: float, wall: float
